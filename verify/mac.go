@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify
+
+import (
+	"crypto/hmac"
+	"hash"
+	"sync"
+)
+
+// A macKey computes MACs under one secret. It keeps hashes that have been keyed
+// already, because keying costs more than hashing a short message.
+type macKey struct {
+	hashes sync.Pool
+}
+
+func newMACKey(newHash func() hash.Hash, secret []byte) *macKey {
+	return &macKey{hashes: sync.Pool{New: func() any { return hmac.New(newHash, secret) }}}
+}
+
+// sum returns the MAC of the concatenation of parts.
+func (k *macKey) sum(parts [][]byte) []byte {
+	h := k.hashes.Get().(hash.Hash)
+	defer k.hashes.Put(h)
+	h.Reset()
+	for _, part := range parts {
+		h.Write(part)
+	}
+	return h.Sum(nil)
+}
+
+// matches reports whether any of the signatures is the MAC of parts under any
+// of the keys. All pairs are compared, and in constant time, so that how long
+// it takes does not tell which came close.
+func matches(keys []*macKey, signatures [][]byte, parts [][]byte) bool {
+	ok := false
+	for _, key := range keys {
+		mac := key.sum(parts)
+		for _, signature := range signatures {
+			// Unequal lengths never match: a prefix of a MAC is no MAC.
+			ok = hmac.Equal(signature, mac) || ok
+		}
+	}
+	return ok
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A template is what a sender signs, such as v0:{timestamp}:{body}: literal text
+// and placeholders in braces.
+type template []part
+
+// A part is a piece of a template.
+type part struct {
+	kind partKind
+	text string // of a literal; or the name of a placeholder or header field
+
+	// separator is the literal between an id and what follows it, which the
+	// id must not contain, or one signature would be that of several messages.
+	separator string
+}
+
+type partKind int
+
+const (
+	partLiteral partKind = iota
+	partBody
+	partID
+	partTimestamp
+	partHeader      // a header field
+	partPlaceholder // any other of the request
+)
+
+const headerPlaceholder = "http.request.header."
+
+// parseTemplate reads a template. A placeholder of the header field that holds
+// the id or the timestamp is the id or the timestamp. Both names are canonical,
+// and empty if there is none.
+func parseTemplate(text, idHeader, timestampHeader string) (template, error) {
+	var t template
+	for text != "" {
+		literal, rest, found := strings.Cut(text, "{")
+		if strings.Contains(literal, "}") {
+			return nil, errors.New(`"}" without "{"`)
+		}
+		if literal != "" {
+			t = append(t, part{kind: partLiteral, text: literal})
+		}
+		if !found {
+			break
+		}
+		name, rest, found := strings.Cut(rest, "}")
+		if !found || strings.Contains(name, "{") {
+			return nil, errors.New(`"{" without "}"`)
+		}
+		p, err := parsePlaceholder(name)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case p.kind == partHeader && p.text == idHeader:
+			p.kind = partID
+		case p.kind == partHeader && p.text == timestampHeader:
+			p.kind = partTimestamp
+		}
+		t = append(t, p)
+		text = rest
+	}
+	for i := range len(t) - 2 {
+		if t[i].kind == partID && t[i+1].kind == partLiteral {
+			t[i].separator = t[i+1].text
+		}
+	}
+	return t, nil
+}
+
+func parsePlaceholder(name string) (part, error) {
+	switch {
+	case name == "body":
+		return part{kind: partBody}, nil
+	case name == "id":
+		return part{kind: partID}, nil
+	case name == "timestamp":
+		return part{kind: partTimestamp}, nil
+	case strings.HasPrefix(name, "http.request.body"):
+		return part{}, fmt.Errorf("{%s} is not the body as it was received: use {body}", name)
+	case strings.HasPrefix(name, headerPlaceholder):
+		header, err := headerName(name[len(headerPlaceholder):])
+		if err != nil {
+			return part{}, fmt.Errorf("{%s}: %w", name, err)
+		}
+		if header == "Host" {
+			// The server takes it out of the header.
+			return part{}, fmt.Errorf("{%s} is no header field: use {http.request.hostport}", name)
+		}
+		return part{kind: partHeader, text: header}, nil
+	case !strings.Contains(name, ".") || strings.ContainsAny(name, " \t\r\n"):
+		return part{}, fmt.Errorf("unknown placeholder {%s}: expected {body}, {id}, {timestamp} or a full name such as {http.request.method}", name)
+	default:
+		return part{kind: partPlaceholder, text: name}, nil
+	}
+}
+
+func (t template) has(kind partKind) bool {
+	return slices.ContainsFunc(t, func(p part) bool { return p.kind == kind })
+}
+
+// coversHeader reports whether the template contains a header field, by its
+// canonical name, other than that of the id or the timestamp.
+func (t template) coversHeader(name string) bool {
+	return slices.Contains(t, part{kind: partHeader, text: name})
+}
+
+// covers reports whether the template contains any other placeholder of the
+// request, or one that it is a piece of: the URI contains its path and query.
+func (t template) covers(name string) bool {
+	return slices.ContainsFunc(t, func(p part) bool {
+		inURI := strings.HasPrefix(p.text, "http.request.uri") && strings.HasPrefix(name, p.text+".")
+		return p.kind == partPlaceholder && (p.text == name || inURI)
+	})
+}
+
+// ownValues take the place of the scheme's own placeholders, as received.
+type ownValues struct {
+	id, timestamp string
+}
+
+// render returns the parts of what was signed, one for each of the template's.
+// None is ever empty because it is not there.
+func (t template) render(r *Request, own ownValues) ([][]byte, error) {
+	parts := make([][]byte, len(t))
+	for i, p := range t {
+		switch p.kind {
+		case partLiteral:
+			parts[i] = []byte(p.text)
+		case partBody:
+			parts[i] = r.Body
+		case partID:
+			if p.separator != "" && strings.Contains(own.id, p.separator) {
+				return nil, fmt.Errorf("id contains the text that ends it: %w", ErrMalformed)
+			}
+			parts[i] = []byte(own.id)
+		case partTimestamp:
+			parts[i] = []byte(own.timestamp)
+		case partHeader:
+			// Not by Lookup, which joins several values into one.
+			value, err := single(r.Header, p.text)
+			if err != nil {
+				return nil, err
+			}
+			parts[i] = []byte(value)
+		case partPlaceholder:
+			if r.Lookup == nil {
+				return nil, fmt.Errorf("{%s}: %w", p.text, ErrMissing)
+			}
+			value, ok := r.Lookup(p.text)
+			if !ok {
+				return nil, fmt.Errorf("{%s}: %w", p.text, ErrMissing)
+			}
+			parts[i] = []byte(value)
+		}
+	}
+	return parts, nil
+}
+
+// content is the content of the rendered parts: all that varies but the
+// timestamp, which a sender renews when it tries again.
+func (t template) content(parts [][]byte) [32]byte {
+	var varying [][]byte
+	for i, p := range t {
+		if p.kind != partLiteral && p.kind != partTimestamp {
+			varying = append(varying, parts[i])
+		}
+	}
+	return contentOf(formSigned, varying...)
+}
