@@ -14,7 +14,7 @@ import (
 // maxPathLength is the number of names in the longest [JSONPath].
 const maxPathLength = 32
 
-// A JSONPath leads to a single value in a JSON document, such as data.items.0.id.
+// A JSONPath leads to a single value in a JSON document, such as data.invoices.0.id.
 type JSONPath struct {
 	names []string
 }

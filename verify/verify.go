@@ -11,6 +11,9 @@
 //	                  │                        │                     │
 //	          missing, malformed            mismatch              expired
 //
+// The schemes are [Standard], [HMAC], [Token], [Basic] and [None]. Another one
+// is another implementation of Verifier.
+//
 // The signature is checked before the timestamp, so that "expired" always means
 // genuine, but old.
 //

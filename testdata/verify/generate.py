@@ -139,6 +139,7 @@ standard("standard-17-signatures", "one too many", signatures=[v1(OTHER)] * 16 +
 standard("standard-undecodable-first", "what does not decode is skipped", signatures=["v1,what?", "v1", "v9,x", v1(KEY)])
 standard("standard-supabase", "a secret after its version, signatures after commas and spaces",
          secrets=[{"text": "v1,whsec_" + b64(KEY)}], signatures=[v1(OTHER), v1(KEY)], separator=", ")
+standard("standard-supabase-first", "the first is right, and a comma follows it", signatures=[v1(KEY), v1(OTHER)], separator=", ")
 standard("standard-polar", "the key is the text", secrets=[{"text": "polar_whs_example", "encoding": "raw"}],
          signatures=[v1(b"polar_whs_example")])
 standard("standard-secret-without-prefix", "base64 alone", secrets=[{"text": b64(KEY)}])
