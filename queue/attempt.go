@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package queue
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"time"
+)
+
+// An attempt is one try to deliver a message.
+type attempt struct {
+	d        *Dispatcher
+	delivery Delivery
+	target   Target // as it was when the attempt began
+	began    time.Time
+	probe    bool
+	changes  int // of the endpoint's health, before the attempt
+}
+
+// started notes that the attempt is under way. The caller holds the lock.
+func (d *Dispatcher) started(a *attempt) {
+	id := a.delivery.Message.ID
+	a.changes = d.health.changes
+	d.inFlight[id] = struct{}{}
+	if a.probe {
+		d.probing = true
+		d.health.probing(id)
+	}
+}
+
+// run makes the attempt and settles the message.
+func (a *attempt) run(ctx context.Context) {
+	r := a.deliver(ctx)
+	took := time.Since(a.began)
+
+	a.d.mu.Lock()
+	v := a.d.decide(a, r)
+	a.d.mu.Unlock()
+
+	err := a.settle(v)
+
+	a.d.mu.Lock()
+	a.d.ended(a)
+	warn := a.d.warn(a, r)
+	a.d.mu.Unlock()
+
+	a.d.observer.Attempted(Attempt{
+		Message:   a.delivery.Message,
+		Number:    v.history.Attempts,
+		Result:    r,
+		Outcome:   v.outcome,
+		Took:      took,
+		Delay:     v.delay,
+		Reason:    v.reason,
+		SettleErr: err,
+	})
+	if warn {
+		a.d.observer.StaleTimestamp(a.delivery.Message, r.Status)
+	}
+}
+
+func (a *attempt) deliver(ctx context.Context) (r Result) {
+	timeout := a.target.AttemptTimeout
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("attempt timed out after %v", timeout))
+	defer cancel()
+	defer func() {
+		if value := recover(); value != nil {
+			r = Result{Err: &PanicError{Value: value, Stack: debug.Stack()}}
+		}
+	}()
+	return a.target.Deliver(ctx, a.delivery.Message, a.delivery.History.Attempts+1)
+}
+
+func (a *attempt) settle(v verdict) error {
+	switch v.outcome {
+	case Delivered:
+		return a.delivery.Lease.Ack(a.target.Retain)
+	case Buried:
+		return a.delivery.Lease.Bury(v.reason, v.history, a.target.RetainDead)
+	default:
+		return a.delivery.Lease.Nack(v.delay, v.history)
+	}
+}
+
+// decide learns from the result how the endpoint is, and returns what becomes
+// of the message. The caller holds the lock.
+func (d *Dispatcher) decide(a *attempt, r Result) verdict {
+	now, id := time.Now(), a.delivery.Message.ID
+	h := a.delivery.History
+	if owed, ok := d.owed[id]; ok {
+		h.Failures -= owed.Failures
+		h.Delayed -= owed.Delayed
+		delete(d.owed, id)
+	}
+	// An engine that failed halfway may have given a refund twice.
+	h.Failures, h.Delayed = max(0, h.Failures), max(0, h.Delayed)
+
+	// An attempt that began before an outage, or before its end, says nothing of
+	// the endpoint now, unless it delivered.
+	recent := a.changes == d.health.changes
+	switch {
+	case r.delivered():
+		d.pace.delivered()
+		if ended := d.health.delivered(); ended != nil {
+			d.outageEnded(*ended)
+		}
+		return judge(a.target.Policy, r, h, ordinary)
+	case d.stopping:
+		return judge(a.target.Policy, r, h, stopping)
+	case a.probe && recent:
+		d.health.probeFailed(r, a.target.Route, now)
+		d.stored.outage = false
+		return judge(a.target.Policy, r, h, inOutage)
+	case d.health.outage != nil || !recent:
+		return judge(a.target.Policy, r, h, inOutage)
+	case !a.target.blames(r):
+		d.health.answered()
+	case d.health.failed(id, r, d.target.Route, now):
+		d.outageBegan()
+		return judge(a.target.Policy, r, h, inOutage)
+	}
+
+	v := judge(a.target.Policy, r, h, ordinary)
+	switch v.outcome {
+	case Retried:
+		d.health.charge(Refund{ID: id, Failures: v.history.Failures - h.Failures, Delayed: v.delay})
+	case Throttled:
+		d.pace.throttled(a.began, r.RetryAfter, a.target.Backoff, now)
+		v.delay = max(v.delay, d.pace.pausedUntil.Sub(now))
+		d.replan()
+	}
+	return v
+}
+
+// outageBegan takes back what was charged to the messages. Those in flight have
+// their histories in memory, all others in the engine.
+func (d *Dispatcher) outageBegan() {
+	o := *d.health.outage
+	for id, r := range d.health.refunds() {
+		d.owed[id] = r
+	}
+	d.stored.outage, d.stored.ready = false, false
+	d.news = append(d.news, func() { d.observer.OutageBegan(o, false) })
+	d.replan()
+}
+
+func (d *Dispatcher) outageEnded(o Outage) {
+	d.pace.restart()
+	d.stored.outage, d.stored.ready = false, false
+	d.news = append(d.news, func() { d.observer.OutageEnded(o) })
+	d.replan()
+}
+
+// ended frees what the attempt held, after it was settled.
+func (d *Dispatcher) ended(a *attempt) {
+	delete(d.inFlight, a.delivery.Message.ID)
+	if a.probe {
+		d.probing = false
+	}
+	if d.doing == actWait {
+		d.replan()
+	}
+}
+
+// warn says whether to warn of the sender's timestamp: once, if the application
+// refused the message after it went stale.
+func (d *Dispatcher) warn(a *attempt, r Result) bool {
+	refused := r.Status == http.StatusUnauthorized || r.Status == http.StatusForbidden
+	fresh := a.delivery.Message.FreshUntil
+	if d.warned || !refused || fresh.IsZero() || !time.Now().After(fresh) {
+		return false
+	}
+	d.warned = true
+	return true
+}

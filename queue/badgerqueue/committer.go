@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package badgerqueue
+
+import (
+	"runtime"
+	"sync"
+	"time"
+)
+
+// A committer is the only writer. What waits when it looks becomes one
+// transaction with one sync; while that runs, the next batch gathers. So a lone
+// publish is committed at once, and a hundred cost little more than one.
+//
+// Settlements are written behind: they ride along, or are committed on their
+// own after 20 ms or when 256 wait.
+type committer struct {
+	q *Queue
+
+	mu       sync.Mutex
+	waiting  []operation
+	behind   int  // of those waiting, the ones that nobody waits for
+	pressing bool // somebody waits, or it is time
+	busy     bool // with what it cut
+	closing  bool
+	err      error // why nothing is written any more
+
+	wake  chan struct{} // holds one token
+	timer *time.Timer   // for what is behind
+	ended chan struct{}
+}
+
+const (
+	writeBehind = 20 * time.Millisecond
+	maxBehind   = 256
+)
+
+func newCommitter(q *Queue) *committer {
+	c := &committer{q: q, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	c.timer = time.AfterFunc(time.Hour, c.press)
+	c.timer.Stop()
+	return c
+}
+
+// submit appends an operation that somebody waits for. With an error, op will
+// not be called.
+func (c *committer) submit(op operation) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return c.err
+	}
+	c.waiting = append(c.waiting, op)
+	c.pressNow()
+	return nil
+}
+
+// submitBehind appends an operation that nobody waits for.
+func (c *committer) submitBehind(op operation) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return c.err
+	}
+	c.waiting = append(c.waiting, op)
+	c.behind++
+	switch c.behind {
+	case 1:
+		c.timer.Reset(writeBehind)
+	case maxBehind:
+		c.pressNow()
+	}
+	return nil
+}
+
+// idle reports whether everything is committed.
+func (c *committer) idle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.busy && len(c.waiting) == 0
+}
+
+func (c *committer) press() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pressNow()
+}
+
+func (c *committer) pressNow() {
+	c.pressing = true
+	select {
+	case c.wake <- struct{}{}:
+	default: // it has not looked since the last time
+	}
+}
+
+// close commits what waits, refuses what comes later with err, and returns when
+// that is done.
+func (c *committer) close(err error) {
+	c.mu.Lock()
+	if c.err == nil {
+		c.err = err
+	}
+	c.closing = true
+	c.pressNow()
+	c.mu.Unlock()
+	<-c.ended
+}
+
+// run commits until close.
+func (c *committer) run() {
+	defer close(c.ended)
+	defer c.timer.Stop()
+	for range c.wake {
+		for {
+			// Let those go first who are about to submit: batches get larger,
+			// and where nobody is it costs nothing.
+			runtime.Gosched()
+			ops := c.cut()
+			if len(ops) == 0 {
+				break
+			}
+			if !c.q.space.mayWrite() {
+				c.postpone(ops)
+				continue
+			}
+			c.commit(ops)
+		}
+		c.mu.Lock()
+		over := c.closing && len(c.waiting) == 0
+		c.mu.Unlock()
+		if over {
+			return
+		}
+	}
+}
+
+// cut takes the operations of the next batch: all that wait, if anything
+// presses, as far as they fit into a transaction.
+func (c *committer) cut() []operation {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy = c.pressing
+	if !c.pressing {
+		return nil
+	}
+	n, entries, bytes := 0, 0, 0
+	for _, op := range c.waiting {
+		e, b := op.cost()
+		entries, bytes = entries+e, bytes+b
+		if n > 0 && (entries > c.q.limits.entries || bytes > c.q.limits.bytes) {
+			break
+		}
+		n++
+	}
+	ops := c.waiting[:n:n]
+	c.waiting = c.waiting[n:]
+	if len(c.waiting) == 0 {
+		c.waiting = nil
+		c.behind = 0
+		c.pressing = false
+		c.timer.Stop()
+	}
+	return ops
+}
+
+// commit applies the operations and makes them durable, or poisons the queue.
+func (c *committer) commit(ops []operation) {
+	if err := c.q.Err(); err != nil {
+		for _, op := range ops {
+			op.done(err)
+		}
+		return
+	}
+
+	begun := time.Now()
+	b := c.q.newBatch()
+	defer b.close()
+	refused := make([]error, len(ops))
+	for i, op := range ops {
+		refused[i] = op.apply(b)
+	}
+	touched := b.touched
+	if err := b.finish(); err != nil {
+		err := c.q.poison(err)
+		for _, op := range ops {
+			op.done(err)
+		}
+		return
+	}
+	c.q.commits.note(c.q.state.commits)
+	c.q.scheduler.committed(touched)
+	for i, op := range ops {
+		op.done(refused[i])
+	}
+	if c.q.opts.OnCommit != nil {
+		c.q.opts.OnCommit(CommitStats{
+			Messages:   b.messages,
+			Operations: len(ops),
+			Bytes:      b.bytes,
+			Duration:   time.Since(begun),
+		})
+	}
+}
+
+// fail refuses all that waits and all that comes, with err.
+func (c *committer) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.err = err
+	c.pressNow()
+}
+
+// postpone is called when so little of the disk is free that nothing may be
+// written. It refuses what somebody waits for, and puts the settlements back
+// for another try in a moment. Closing, it gives them up: their messages are
+// waiting when the queue is next opened.
+func (c *committer) postpone(ops []operation) {
+	var settlements []operation
+	for _, op := range ops {
+		if _, ok := op.(*settlement); ok {
+			settlements = append(settlements, op)
+		} else {
+			op.done(errDiskLow)
+		}
+	}
+	c.mu.Lock()
+	over := c.closing
+	if !over {
+		c.waiting = append(settlements, c.waiting...)
+		c.behind = len(settlements)
+		c.pressing = false
+		c.timer.Reset(time.Second)
+	}
+	c.mu.Unlock()
+	if over {
+		for _, op := range settlements {
+			op.done(errDiskLow)
+		}
+	}
+}

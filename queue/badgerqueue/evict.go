@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package badgerqueue
+
+import (
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/caddy-webhook-inbox/inbox/queue"
+)
+
+// maxEvicted is how many messages one batch evicts; more would not fit.
+const maxEvicted = 1000
+
+// makeRoom makes room for a message, if need be by erasing messages that are
+// kept: those first that are kept for the shortest time from now. Dead letters
+// are never erased for room.
+func (b *batch) makeRoom(op *publication, freed int64) error {
+	return b.roomFor(op.endpoint, op.size-freed, op.share)
+}
+
+func (b *batch) roomFor(e *endpoint, size, share int64) error {
+	if !b.q.space.mayPublish() {
+		return errDiskLow
+	}
+	limit := b.q.space.limit()
+	if size > limit {
+		return fmt.Errorf("%w: the message is larger than the queue", queue.ErrFull)
+	}
+	if share > 0 {
+		if size > share {
+			return fmt.Errorf("%w: the message is larger than the endpoint's share", queue.ErrFull)
+		}
+		err := b.evict(e, func() bool { return e.tally.bytes+size <= share })
+		if err != nil {
+			return err
+		}
+		if e.tally.bytes+size > share {
+			return fmt.Errorf("%w: the endpoint's share is used up", queue.ErrFull)
+		}
+	}
+	if err := b.evict(nil, func() bool { return b.q.state.total+size <= limit }); err != nil {
+		return err
+	}
+	if b.q.state.total+size > limit {
+		return fmt.Errorf("%w: max_size is reached", queue.ErrFull)
+	}
+	return nil
+}
+
+// evict erases kept messages of e, or of all endpoints if that is nil, until
+// there is enough room or none is left.
+func (b *batch) evict(e *endpoint, enough func() bool) error {
+	for !enough() {
+		if b.evictor == nil {
+			b.evictor = b.q.newEvictor()
+		}
+		v, err := b.evictor.next(e)
+		if err != nil {
+			return fmt.Errorf("making room: %w", err)
+		}
+		if v == nil {
+			return nil
+		}
+		b.eraseKept(v.endpoint, v.place, &v.record)
+	}
+	return nil
+}
+
+// eraseKept erases a message that is kept.
+func (b *batch) eraseKept(e *endpoint, place duePlace, r *settledRecord) {
+	b.tally(e).kept--
+	b.delete(keptKey(e.number.Load(), place))
+	b.erase(e, &r.located)
+}
+
+// An evictor finds the messages to evict in one batch. It reads what was
+// committed before it: what is evicted in the batch it remembers.
+type evictor struct {
+	tx    *badger.Txn
+	it    *badger.Iterator
+	heads map[*endpoint]*victim // the next of each endpoint; nil: it has none
+	all   []*endpoint
+	found int
+}
+
+type victim struct {
+	endpoint *endpoint
+	place    duePlace
+	record   settledRecord
+}
+
+func (q *Queue) newEvictor() *evictor {
+	tx := q.db.NewTransaction(false)
+	return &evictor{
+		tx:    tx,
+		it:    tx.NewIterator(badger.IteratorOptions{Prefix: newKey(tableKept)}),
+		heads: make(map[*endpoint]*victim),
+		all:   q.scheduler.all(),
+	}
+}
+
+func (v *evictor) close() {
+	v.it.Close()
+	v.tx.Discard()
+}
+
+// next returns the message of e, or of any endpoint, that is kept for the
+// shortest time from now; nil if there is none.
+func (v *evictor) next(e *endpoint) (*victim, error) {
+	if v.found >= maxEvicted {
+		return nil, nil
+	}
+	candidates := v.all
+	if e != nil {
+		candidates = []*endpoint{e}
+	}
+	var first *victim
+	for _, c := range candidates {
+		head, err := v.head(c)
+		if err != nil {
+			return nil, err
+		}
+		if head != nil && (first == nil || head.place.before(first.place)) {
+			first = head
+		}
+	}
+	if first == nil {
+		return nil, nil
+	}
+	v.found++
+	after := duePlace{first.place.due, first.place.seq + 1}
+	return first, v.seek(first.endpoint, after)
+}
+
+func (v *evictor) head(e *endpoint) (*victim, error) {
+	if _, ok := v.heads[e]; !ok {
+		if err := v.seek(e, duePlace{}); err != nil {
+			return nil, err
+		}
+	}
+	return v.heads[e], nil
+}
+
+func (v *evictor) seek(e *endpoint, from duePlace) error {
+	v.heads[e] = nil
+	n := e.number.Load()
+	if e.tally.kept == 0 {
+		return nil
+	}
+	v.it.Seek(keptKey(n, from))
+	if !v.it.Valid() || endpointOf(v.it.Item().Key()) != n {
+		return nil
+	}
+	found := &victim{endpoint: e, place: placeOf(v.it.Item().Key())}
+	err := v.it.Item().Value(func(value []byte) (err error) {
+		found.record, err = decodeSettled(value)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("reading from table %c: %w", tableKept, err)
+	}
+	v.heads[e] = found
+	return nil
+}
+
+// all returns the endpoints.
+func (s *scheduler) all() []*endpoint {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*endpoint, 0, len(s.endpoints))
+	for _, e := range s.endpoints {
+		all = append(all, e)
+	}
+	return all
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package badgerqueue
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/caddy-webhook-inbox/inbox/queue"
+)
+
+// small makes a database that opens fast and runs in a bubble.
+func small(b *badger.Options) {
+	*b = b.WithNumCompactors(0).WithNumLevelZeroTables(1000).WithNumLevelZeroTablesStall(2000).
+		WithMemTableSize(8 << 20).WithValueLogFileSize(1 << 20)
+}
+
+// openTest opens a queue for a test, which closes it.
+func openTest(t testing.TB, o Options) *Queue {
+	t.Helper()
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
+	if o.tune == nil {
+		o.tune = small
+	}
+	if o.disk == nil {
+		o.disk = endlessDisk{}
+	}
+	q, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := q.Close(); err != nil && !errors.Is(err, queue.ErrClosed) {
+			t.Errorf("closing: %v", err)
+		}
+	})
+	return q
+}
+
+// endlessDisk is a disk that is never full.
+type endlessDisk struct{}
+
+func (endlessDisk) free() (int64, error) { return 1 << 50, nil }
+func (endlessDisk) reserve(int64) error  { return nil }
+
+var errCrash = errors.New("the process was killed")
+
+// crash leaves the directory of q as a kill of the process would have.
+func crash(t testing.TB, q *Queue) {
+	t.Helper()
+	_ = q.poison(errCrash)
+	for !q.committer.idle() || flushing(t, q.opts.Dir) {
+		runtime.Gosched()
+	}
+	left := t.TempDir()
+	copyFiles(t, q.opts.Dir, left)
+	must(t, q.Close())
+	must(t, os.RemoveAll(q.opts.Dir))
+	must(t, os.Rename(left, q.opts.Dir))
+}
+
+// flushing reports whether Badger is about to turn a log into a table, which a
+// copy of the files would catch in the middle.
+func flushing(t testing.TB, dir string) bool {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+	must(t, err)
+	return len(logs) > 1
+}
+
+func copyFiles(t testing.TB, from, to string) {
+	t.Helper()
+	files, err := os.ReadDir(from)
+	must(t, err)
+	for _, f := range files {
+		if f.Name() == "LOCK" || f.Name() == ballastName {
+			continue
+		}
+		copySparse(t, filepath.Join(from, f.Name()), filepath.Join(to, f.Name()))
+	}
+}
+
+// copySparse copies a file that is mostly holes.
+func copySparse(t testing.TB, from, to string) {
+	t.Helper()
+	src, err := os.Open(from)
+	must(t, err)
+	defer func() { must(t, src.Close()) }()
+	dst, err := os.Create(to)
+	must(t, err)
+	defer func() { must(t, dst.Close()) }()
+	buffer := make([]byte, 64<<10)
+	var at int64
+	for {
+		n, err := src.Read(buffer)
+		for _, b := range buffer[:n] {
+			if b != 0 {
+				_, err := dst.WriteAt(buffer[:n], at)
+				must(t, err)
+				break
+			}
+		}
+		at += int64(n)
+		if errors.Is(err, io.EOF) {
+			must(t, dst.Truncate(at))
+			return
+		}
+		must(t, err)
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package badgerqueue
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// A keeper does what has to be done now and then: it watches the disk, erases
+// what is kept no longer, keeps the keys of waiting messages, and gives room
+// back to the disk.
+type keeper struct {
+	q      *Queue
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+// intervals say how often.
+type intervals struct {
+	disk    time.Duration
+	sweep   time.Duration
+	refresh time.Duration
+	reclaim time.Duration
+}
+
+func (i intervals) withDefaults() intervals {
+	if i == (intervals{}) {
+		return intervals{disk: time.Second, sweep: 30 * time.Second, refresh: 6 * time.Hour, reclaim: time.Minute}
+	}
+	return i
+}
+
+func startKeeper(q *Queue) *keeper {
+	ctx, cancel := context.WithCancel(context.Background())
+	k := &keeper{q: q, cancel: cancel, ended: make(chan struct{})}
+	go k.run(ctx)
+	return k
+}
+
+// stop waits until the keeper does nothing more.
+func (k *keeper) stop() {
+	k.cancel()
+	<-k.ended
+}
+
+func (k *keeper) run(ctx context.Context) {
+	defer close(k.ended)
+	every := k.q.opts.every
+	disk := time.NewTicker(every.disk)
+	defer disk.Stop()
+	sweep := time.NewTicker(every.sweep)
+	defer sweep.Stop()
+	refresh := time.NewTicker(every.refresh)
+	defer refresh.Stop()
+
+	sweeper := newSweeper(k.q)
+	k.do(ctx, "keeping keys", k.q.refresh)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-disk.C:
+			k.q.space.mayWrite()
+		case <-sweep.C:
+			k.do(ctx, "sweeping", sweeper.sweep)
+		case <-refresh.C:
+			k.do(ctx, "keeping keys", k.q.refresh)
+		}
+	}
+}
+
+// do does what can as well be done the next time.
+func (k *keeper) do(ctx context.Context, what string, work func(context.Context) error) {
+	if k.q.Err() != nil {
+		return
+	}
+	if err := work(ctx); err != nil && ctx.Err() == nil {
+		k.q.log.Warn(what, zap.Error(err))
+	}
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package badgerqueue
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"go.uber.org/zap"
+)
+
+// schemaVersion is the version of the tables and records that are written.
+const schemaVersion = 1
+
+// Open opens the queue in a directory, which is created if it is missing.
+// Messages that were in flight when it was last used are waiting again.
+//
+// A directory is open once at a time; see [ErrLocked], [ErrNewer] and
+// [ErrDiskFull].
+func Open(o Options) (*Queue, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("opening the queue: %w", err)
+	}
+	q, err := open(o)
+	if err != nil {
+		return nil, fmt.Errorf("opening the queue in %s: %w", o.Dir, err)
+	}
+	return q, nil
+}
+
+func open(o Options) (_ *Queue, err error) {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	q := &Queue{opts: o, log: o.Logger}
+	q.space = newSpace(o)
+	if err := q.space.beforeOpen(); err != nil {
+		return nil, err
+	}
+	if runtime.GOOS != "linux" {
+		q.log.Warn("a message is durable on Linux only: a power cut may lose what was accepted")
+	}
+	b := o.badgerOptions()
+	q.limits = limitsOf(b)
+	if q.db, err = openDB(b); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, q.closeDB())
+		}
+	}()
+
+	q.scheduler = newScheduler(q)
+	q.committer = newCommitter(q)
+	if err := q.recover(); err != nil {
+		return nil, err
+	}
+	go q.committer.run()
+	q.keeper = startKeeper(q)
+	return q, nil
+}
+
+func openDB(b badger.Options) (*badger.DB, error) {
+	db, err := badger.Open(b)
+	switch {
+	case err == nil:
+		return db, nil
+	case strings.Contains(err.Error(), "Another process is using this Badger database"):
+		// Badger has no error of its own for it, and systems differ in theirs.
+		return nil, fmt.Errorf("%w: %w", ErrLocked, err)
+	default:
+		return nil, err
+	}
+}
+
+// limitsOf leaves room in a transaction for what an operation writes beyond
+// its estimate: counters, and messages evicted or replaced.
+func limitsOf(b badger.Options) batchLimits {
+	const nodeSize = 100 // of Badger's skip list, for each entry; rounded up
+	size := b.MemTableSize * 15 / 100
+	return batchLimits{entries: int(size / nodeSize / 4), bytes: int(size * 6 / 10)}
+}
+
+// recover reads what the queue was like, and notices if it was cut off.
+func (q *Queue) recover() error {
+	err := q.db.View(func(tx *badger.Txn) error {
+		if err := q.readState(tx); err != nil {
+			return err
+		}
+		return q.readEndpoints(tx)
+	})
+	if err != nil {
+		return err
+	}
+	var recorded uint64
+	if q.commits, recorded, err = openCommitFile(q.opts.Dir); err != nil {
+		return err
+	}
+	if lost := int64(recorded) - int64(q.state.commits); lost > 0 {
+		q.lost = lost
+		q.log.Error("commits are missing: the database was damaged or cut off, and messages in them are lost",
+			zap.Int64("commits", lost))
+		// What comes must not look like what was lost.
+		q.state.commits = recorded
+	}
+	return q.sweepOrphans()
+}
+
+func (q *Queue) readState(tx *badger.Txn) error {
+	value, ok, err := get(tx, stateKey())
+	if err != nil {
+		return err
+	}
+	q.state.state = state{schema: schemaVersion, seq: 1, endpoint: 1}
+	if !ok {
+		return nil
+	}
+	s, err := decodeState(value)
+	if errors.Is(err, errNewerRecord) || err == nil && s.schema > schemaVersion {
+		return fmt.Errorf("%w: schema %d, known up to %d", ErrNewer, s.schema, schemaVersion)
+	}
+	if err != nil {
+		return fmt.Errorf("reading the state: %w", err)
+	}
+	s.schema = schemaVersion
+	q.state.state = s
+	return nil
+}
+
+func (q *Queue) readEndpoints(tx *badger.Txn) error {
+	it := tx.NewIterator(badger.IteratorOptions{Prefix: newKey(tableNames), PrefetchValues: true, PrefetchSize: 100})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		name := string(it.Item().Key()[1:])
+		value, err := it.Item().ValueCopy(nil)
+		if err != nil || len(value) != 4 {
+			return fmt.Errorf("reading the number of endpoint %q: %w", name, errors.Join(err, errMalformed))
+		}
+		number := binary.BigEndian.Uint32(value)
+		record, _, err := get(tx, countersKey(number))
+		if err != nil {
+			return err
+		}
+		c, err := decodeCounters(record)
+		if err != nil {
+			return fmt.Errorf("reading the counters of endpoint %q: %w", name, err)
+		}
+		q.scheduler.restore(name, number, c, q.state.seq)
+		q.state.total += c.bytes
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package badgerqueue
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+	"go.uber.org/zap"
+)
+
+// Options say how to open a queue.
+type Options struct {
+	// Dir is the directory that holds the queue, and nothing else. It is
+	// created if it is missing.
+	Dir string
+
+	// MaxSize is the room for all messages in bytes, waiting, kept and dead
+	// together, before compression. Default: 10 GiB.
+	MaxSize int64
+
+	// MinFreeSpace is the free space of the disk in bytes, below which nothing
+	// more is accepted. Default: 512 MiB.
+	MinFreeSpace int64
+
+	// Logger is told what an operator should know. Default: nobody is.
+	Logger *zap.Logger
+
+	// Now is the wall clock, for what is stored: due times, windows, retention.
+	// Default: time.Now.
+	Now func() time.Time
+
+	// OnCommit, if not nil, is called after each commit, by the goroutine that
+	// commits: it must be quick.
+	OnCommit func(CommitStats)
+
+	// What tests change.
+	tune    func(*badger.Options)
+	commit  func(*badger.Txn) error // in place of the transaction's own
+	disk    disk
+	budgets budgets
+	every   intervals
+}
+
+// CommitStats says what one commit made durable.
+type CommitStats struct {
+	Messages   int   // that were accepted
+	Operations int   // these among them
+	Bytes      int64 // written, before compression
+	Duration   time.Duration
+}
+
+const (
+	defaultMaxSize      = 10 << 30
+	defaultMinFreeSpace = 512 << 20
+)
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Dir == "" {
+		return o, errors.New("directory is missing")
+	}
+	if o.MaxSize < 0 || o.MinFreeSpace < 0 {
+		return o, fmt.Errorf("negative size: max size %d, free space %d", o.MaxSize, o.MinFreeSpace)
+	}
+	if o.MaxSize == 0 {
+		o.MaxSize = defaultMaxSize
+	}
+	if o.MinFreeSpace == 0 {
+		o.MinFreeSpace = defaultMinFreeSpace
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.commit == nil {
+		o.commit = (*badger.Txn).Commit
+	}
+	if o.disk == nil {
+		o.disk = localDisk{dir: o.Dir}
+	}
+	o.budgets = o.budgets.withDefaults()
+	o.every = o.every.withDefaults()
+	return o, nil
+}
+
+// maxChunk is the longest value. Longer ones would go to Badger's value log,
+// which swallows the errors of its syncs.
+const maxChunk = 768 << 10
+
+// badgerOptions are sized for a sidecar: little memory when idle, no value log,
+// and large enough tables to keep up with a burst.
+func (o Options) badgerOptions() badger.Options {
+	b := badger.DefaultOptions(o.Dir).
+		WithSyncWrites(true).
+		WithDetectConflicts(false). // there is a single writer
+		WithMemTableSize(32 << 20).
+		WithNumMemtables(2).
+		WithValueThreshold(1 << 20).
+		WithValueLogFileSize(16 << 20).
+		WithNumLevelZeroTables(8).
+		WithNumLevelZeroTablesStall(16).
+		WithBaseTableSize(8 << 20).
+		WithBaseLevelSize(64 << 20).
+		WithNumCompactors(2).
+		WithBlockCacheSize(8 << 20).
+		WithIndexCacheSize(8 << 20).
+		WithCompression(options.Snappy).
+		WithChecksumVerificationMode(options.OnBlockRead).
+		WithVerifyValueChecksum(true).
+		WithMetricsEnabled(false).
+		WithLogger(badgerLog{o.Logger.Named("badger").Sugar()})
+	if o.tune != nil {
+		o.tune(&b)
+	}
+	return b
+}
+
+// badgerLog tells our log what Badger says. Its news is our detail.
+type badgerLog struct{ *zap.SugaredLogger }
+
+func (l badgerLog) Errorf(format string, args ...any) {
+	l.SugaredLogger.Errorf(strings.TrimSpace(format), args...)
+}
+
+func (l badgerLog) Warningf(format string, args ...any) {
+	l.Warnf(strings.TrimSpace(format), args...)
+}
+
+func (l badgerLog) Infof(format string, args ...any) {
+	l.SugaredLogger.Debugf(strings.TrimSpace(format), args...)
+}
+
+// Debugf says nothing: Badger has a line for every commit.
+func (badgerLog) Debugf(string, ...any) {}

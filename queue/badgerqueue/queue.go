@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package badgerqueue
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
+	"go.uber.org/zap"
+
+	"github.com/caddy-webhook-inbox/inbox/queue"
+)
+
+// The errors of Open that a caller may want to tell apart.
+var (
+	// ErrLocked: another process, or another Queue, has the directory open.
+	ErrLocked = errors.New("directory is in use")
+
+	// ErrNewer: a newer version of this module wrote to the directory.
+	ErrNewer = errors.New("directory was written by a newer version")
+
+	// ErrDiskFull: too little of the disk is free to open the queue. Nothing
+	// was touched; it can be tried again later.
+	ErrDiskFull = errors.New("too little free space on the disk")
+)
+
+// A Queue is a [queue.Queue] in a directory of the local disk.
+type Queue struct {
+	opts   Options
+	limits batchLimits
+	log    *zap.Logger
+
+	db        *badger.DB
+	commits   *commitFile
+	lost      int64
+	space     *space
+	scheduler *scheduler
+	committer *committer
+	keeper    *keeper
+
+	state     queueState // of the committer
+	failure   atomic.Pointer[error]
+	gate      gate // of those who read the database
+	closeOnce sync.Once
+	closeErr  error
+}
+
+var _ queue.Queue = (*Queue)(nil)
+
+// queueState is what the committer keeps in memory of the whole queue.
+type queueState struct {
+	state
+	total int64 // bytes of all endpoints
+}
+
+// batchLimits keep a batch within a transaction of Badger.
+type batchLimits struct {
+	entries int
+	bytes   int
+}
+
+// Err returns nil, or why the queue is unavailable until it is opened again.
+func (q *Queue) Err() error {
+	if err := q.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Lost returns how many commits the last process had made that were not there
+// any more when the queue was opened: the log was damaged or cut off.
+func (q *Queue) Lost() int64 { return q.lost }
+
+// SetLimits replaces the limits that the queue was opened with. Zero is the
+// default. It takes effect with the next publish.
+func (q *Queue) SetLimits(maxSize, minFreeSpace int64) {
+	if maxSize <= 0 {
+		maxSize = defaultMaxSize
+	}
+	if minFreeSpace <= 0 {
+		minFreeSpace = defaultMinFreeSpace
+	}
+	q.space.setLimits(maxSize, minFreeSpace)
+}
+
+// poison makes the queue unavailable, and returns the error to say so. After a
+// failed commit nobody knows what is on the disk: Badger goes on to show the
+// entries that it could not sync, so that a retry would pass for a duplicate.
+func (q *Queue) poison(cause error) error {
+	err := fmt.Errorf("%w: %w", queue.ErrUnavailable, cause)
+	if q.failure.CompareAndSwap(nil, &err) {
+		q.log.Error("a commit failed: nothing more is accepted or delivered until the queue is opened again",
+			zap.Error(cause))
+		q.scheduler.fail(err)
+		q.committer.fail(err)
+	}
+	return q.Err()
+}
+
+// Close implements [queue.Queue]. It returns within about two seconds.
+func (q *Queue) Close() error {
+	q.closeOnce.Do(func() { q.closeErr = q.close() })
+	return q.closeErr
+}
+
+func (q *Queue) close() error {
+	q.gate.shut()
+	q.keeper.stop()
+	q.scheduler.fail(queue.ErrClosed)
+	q.committer.close(queue.ErrClosed)
+	q.gate.wait()
+	q.scheduler.stopTimers()
+	return errors.Join(q.commits.close(), q.closeDB())
+}
+
+func (q *Queue) closeDB() error {
+	if err := q.db.Close(); err != nil {
+		return fmt.Errorf("closing the database: %w", err)
+	}
+	return nil
+}
+
+// A gate counts who is using the database, which must not be closed under them.
+type gate struct {
+	mu     sync.Mutex
+	closed bool
+	users  sync.WaitGroup
+}
+
+// enter returns ErrClosed, or nil and then wants a leave.
+func (g *gate) enter() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return queue.ErrClosed
+	}
+	g.users.Add(1)
+	return nil
+}
+
+func (g *gate) leave() { g.users.Done() }
+
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+}
+
+func (g *gate) wait() { g.users.Wait() }

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package badgerqueue
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-webhook-inbox/inbox/queue"
+)
+
+// A space guards the disk. Badger writes through memory maps: on a full disk
+// that is not an error but a signal, which kills the process, and again at each
+// start. So it is never let come to that:
+//
+//	free ≥ the limit            all is well
+//	free < the limit            publishes are refused, settlements written
+//	free < a quarter of it      the ballast is released, which others of the
+//	                            system cannot have taken before
+//	still below                 nothing is written at all
+//
+// The ballast is a file that holds an eighth of the limit, 64 MiB at most.
+type space struct {
+	disk disk
+	log  *zap.Logger
+
+	mu      sync.Mutex
+	maxSize int64
+	minFree int64
+	free    int64
+	ballast int64 // held
+	state   diskState
+}
+
+// A disk is the disk that the queue is on.
+type disk interface {
+	// free returns how many bytes are free.
+	free() (int64, error)
+
+	// reserve makes the ballast this large, or removes it with 0. It leaves
+	// none behind if it fails.
+	reserve(size int64) error
+}
+
+type diskState int
+
+const (
+	diskFine diskState = iota
+	diskLow            // publishes are refused
+	diskFull           // nothing is written
+)
+
+const (
+	maxBallast  = 64 << 20
+	ballastName = "BALLAST"
+)
+
+// errDiskLow is the answer to a publish while the disk is low.
+var errDiskLow = fmt.Errorf("%w: the disk has too little free space", queue.ErrFull)
+
+func newSpace(o Options) *space {
+	return &space{disk: o.disk, log: o.Logger, maxSize: o.MaxSize, minFree: o.MinFreeSpace}
+}
+
+// beforeOpen returns ErrDiskFull if the database must not even be opened. A
+// ballast that the last process held is released for that if need be.
+func (s *space) beforeOpen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.disk.reserve(0); err != nil {
+		return err
+	}
+	s.check()
+	if s.state != diskFull {
+		return nil
+	}
+	return fmt.Errorf("%w: %d MiB are free", ErrDiskFull, s.free>>20)
+}
+
+func (s *space) setLimits(maxSize, minFree int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.maxSize, s.minFree = maxSize, minFree
+	s.check()
+}
+
+// mayWrite looks at the disk, and reports whether a batch may be written.
+func (s *space) mayWrite() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.check()
+	return s.state != diskFull
+}
+
+// mayPublish reports whether a message may be accepted, going by the last look.
+func (s *space) mayPublish() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == diskFine
+}
+
+func (s *space) limit() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.maxSize
+}
+
+// check looks at the disk and acts. It may be called as often as there are
+// batches.
+func (s *space) check() {
+	free, err := s.disk.free()
+	if err != nil {
+		s.log.Error("reading the free space of the disk", zap.Error(err))
+		return
+	}
+	s.free = free
+	want := s.wantBallast()
+	if want != s.ballast {
+		if err := s.disk.reserve(want); err != nil {
+			s.log.Warn("reserving space on the disk", zap.Error(err))
+			want = 0
+		}
+		s.free += s.ballast - want
+		s.ballast = want
+	}
+	s.become(judge(s.free, s.minFree))
+}
+
+// wantBallast says how large the ballast should be.
+func (s *space) wantBallast() int64 {
+	full := min(maxBallast, s.minFree/8)
+	switch {
+	case s.free < s.minFree/4:
+		return 0
+	case s.free+s.ballast >= s.minFree+full:
+		return full
+	default:
+		return s.ballast
+	}
+}
+
+func judge(free, minFree int64) diskState {
+	switch {
+	case free < minFree/4:
+		return diskFull
+	case free < minFree:
+		return diskLow
+	default:
+		return diskFine
+	}
+}
+
+func (s *space) become(state diskState) {
+	if state == s.state {
+		return
+	}
+	s.state = state
+	size := zap.Int64("free_mib", s.free>>20)
+	switch state {
+	case diskFine:
+		s.log.Info("the disk has space again", size)
+	case diskLow:
+		s.log.Error("the disk has too little free space: messages are refused", size)
+	case diskFull:
+		s.log.Error("the disk is full: nothing is written", size)
+	}
+}
+
+// DiskStats says how much room the queue takes and has.
+type DiskStats struct {
+	SizeOnDisk int64 // of the database
+	Bytes      int64 // that the messages are accounted with, before compression
+	MaxSize    int64 // for them
+	Free       int64 // of the disk
+	MinFree    int64
+	Refusing   bool // the disk is too full to accept messages
+}
+
+// Disk returns how much room the queue takes and has, as of a second ago.
+func (q *Queue) Disk() DiskStats {
+	d := DiskStats{Bytes: q.scheduler.bytes()}
+	if q.gate.enter() == nil {
+		lsm, vlog := q.db.Size()
+		d.SizeOnDisk = lsm + vlog
+		q.gate.leave()
+	}
+	s := q.space
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d.MaxSize, d.Free, d.MinFree, d.Refusing = s.maxSize, s.free, s.minFree, s.state != diskFine
+	return d
+}
+
+func (s *scheduler) bytes() (sum int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.endpoints {
+		sum += e.stats.bytes
+	}
+	return sum
+}
+
+// localDisk is the disk that a directory is on.
+type localDisk struct{ dir string }
+
+func (d localDisk) free() (int64, error) { return freeSpace(d.dir) }
+
+func (d localDisk) reserve(size int64) error {
+	name := filepath.Join(d.dir, ballastName)
+	if size == 0 {
+		if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+		return nil
+	}
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := allocate(f, size); err != nil {
+		_ = f.Close()
+		_ = os.Remove(name)
+		return err
+	}
+	return f.Close()
+}

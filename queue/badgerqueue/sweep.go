@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package badgerqueue
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/caddy-webhook-inbox/inbox/queue"
+)
+
+// A sweeper erases what is kept no longer. It belongs to the keeper.
+type sweeper struct {
+	q     *Queue
+	swept map[uint32]duePlace // where h of an endpoint begins
+	full  time.Time           // when all was swept
+}
+
+// sweepAll is how often all is looked at: dead letters, which are not in the
+// order of their end, and kept messages that a clock set back let end early.
+const sweepAll = 10 * time.Minute
+
+func newSweeper(q *Queue) *sweeper { return &sweeper{q: q, swept: make(map[uint32]duePlace)} }
+
+func (s *sweeper) sweep(ctx context.Context) error {
+	all := time.Since(s.full) >= sweepAll
+	if all {
+		s.full = time.Now()
+		clear(s.swept)
+	}
+	for _, e := range s.q.scheduler.all() {
+		if err := s.sweepKept(ctx, e); err != nil {
+			return fmt.Errorf("erasing kept messages of endpoint %q: %w", e.name, err)
+		}
+		if !all {
+			continue
+		}
+		if err := s.sweepDead(ctx, e); err != nil {
+			return fmt.Errorf("erasing dead letters of endpoint %q: %w", e.name, err)
+		}
+	}
+	return nil
+}
+
+func (s *sweeper) sweepKept(ctx context.Context, e *endpoint) error {
+	n := e.number.Load()
+	if n == 0 || s.q.scheduler.statsOf(e).kept == 0 {
+		return nil
+	}
+	now := s.q.opts.Now()
+	end := millis(now) + 1
+	for {
+		expired, err := s.expiredKept(keptKey(n, s.swept[n]), end, now)
+		if err != nil {
+			return err
+		}
+		if len(expired) == 0 {
+			s.swept[n] = duePlace{due: end - 1}
+			return nil
+		}
+		if err := s.q.change(ctx, eraseKept(e, expired)); err != nil {
+			return err
+		}
+		s.swept[n] = placeOf(expired[len(expired)-1].key)
+	}
+}
+
+func (s *sweeper) expiredKept(from key, end uint64, now time.Time) (expired []place, err error) {
+	err = s.q.db.View(func(tx *badger.Txn) error {
+		found, _, err := scanSettled(tx, from, 8*page)
+		for _, f := range found {
+			if placeOf(f.key).due >= end {
+				break
+			}
+			if f.record.expired(now) {
+				expired = append(expired, f)
+			}
+		}
+		return err
+	})
+	return expired, err
+}
+
+func eraseKept(e *endpoint, places []place) *change {
+	op := &change{}
+	for _, p := range places {
+		op.entries += 6 + int(p.record.body.chunks)
+		op.bytes += 256
+	}
+	op.write = func(b *batch) error {
+		for i := range places {
+			there, err := b.has(places[i].key)
+			if err != nil {
+				return err
+			}
+			if there { // it may have been evicted
+				b.eraseKept(e, placeOf(places[i].key), &places[i].record)
+			}
+		}
+		return nil
+	}
+	return op
+}
+
+func (s *sweeper) sweepDead(ctx context.Context, e *endpoint) error {
+	n := e.number.Load()
+	if n == 0 || s.q.scheduler.statsOf(e).dead == 0 {
+		return nil
+	}
+	for from := prefix(tableDead, n); from != nil; {
+		var ids []queue.ID
+		var err error
+		if ids, from, err = s.expiredDead(from); err != nil {
+			return err
+		}
+		if len(ids) == 0 {
+			continue
+		}
+		var count int
+		if err := s.q.change(ctx, s.q.eraseDead(e, ids, true, &count)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *sweeper) expiredDead(from key) (ids []queue.ID, more key, err error) {
+	now := s.q.opts.Now()
+	err = s.q.db.View(func(tx *badger.Txn) error {
+		found, rest, err := scanSettled(tx, from, page)
+		more = rest
+		for _, f := range found {
+			if f.record.expired(now) {
+				ids = append(ids, f.record.id)
+			}
+		}
+		return err
+	})
+	return ids, more, err
+}
+
+func (s *scheduler) statsOf(e *endpoint) counters {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return e.stats
+}

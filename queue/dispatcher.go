@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package queue
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+const (
+	// shutdownGrace is what attempts under way have to end by themselves.
+	shutdownGrace = 2 * time.Second
+
+	// leaseMargin is how long a message is held beyond the timeout of its attempt.
+	leaseMargin = time.Minute
+)
+
+// errInterrupted is why an attempt is cancelled on shutdown.
+var errInterrupted = errors.New("attempt interrupted by a shutdown")
+
+// A Dispatcher delivers the messages of one endpoint, and is the policy of the
+// queue: it decides when a message is retried, when it is given up on, and when
+// the whole endpoint is in an outage.
+//
+// Failures are a message's own as long as others are delivered. They become the
+// endpoint's when five different messages in a row failed, or three attempts in
+// a row could not connect: an outage. Then nothing is handed out but one probe
+// at a time, until one is delivered, and no failure of that time counts towards
+// giving up on a message, those that opened the outage included.
+//
+// It costs one goroutine while it has nothing to do.
+type Dispatcher struct {
+	receiver Receiver
+	endpoint string
+	observer Observer
+	attempts sync.WaitGroup // goroutines of attempts
+
+	// Decisions are made under the lock, and acted upon without it: the Run
+	// goroutine acts for the endpoint, that of an attempt for its message.
+	mu       sync.Mutex
+	target   Target
+	health   health
+	pace     pace
+	stopping bool
+	probing  bool            // a probe is under way
+	inFlight map[ID]struct{} // messages of attempts under way
+	owed     map[ID]Refund   // to messages that were in flight when an outage began
+	warned   bool            // of a stale timestamp
+	stored   stored
+	engine   engine
+	news     []func()           // for the observer, in order
+	doing    action             // of the Run goroutine
+	replan   context.CancelFunc // makes it look again what is next
+}
+
+// NewDispatcher returns a dispatcher of what r hands out for the endpoint. Only
+// one may run for an endpoint at a time.
+func NewDispatcher(r Receiver, endpoint string, t Target, o Observer) *Dispatcher {
+	return &Dispatcher{
+		receiver: r,
+		endpoint: endpoint,
+		observer: o,
+		target:   t,
+		pace:     newPace(t.Concurrency),
+		inFlight: make(map[ID]struct{}),
+		owed:     make(map[ID]Refund),
+		replan:   func() {},
+	}
+}
+
+// Run delivers until ctx is done. Then it hands out nothing more, gives attempts
+// under way two seconds, cancels them, and returns when all are settled. Those
+// that did not deliver by then are ready at the next start, uncounted.
+//
+// An engine that fails is tried again and again. Run also waits for ctx if the
+// queue is closed. It is called once.
+func (d *Dispatcher) Run(ctx context.Context) {
+	attempts, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	for ctx.Err() == nil {
+		d.step(ctx, attempts)
+	}
+	d.mu.Lock()
+	d.stopping = true
+	d.mu.Unlock()
+
+	grace := time.AfterFunc(shutdownGrace, func() { cancel(errInterrupted) })
+	d.attempts.Wait()
+	grace.Stop()
+	d.leave(attempts)
+}
+
+// SetTarget changes the target, also while Run runs. Attempts under way finish
+// on the old one. In an outage, a changed Route is probed at once.
+func (d *Dispatcher) SetTarget(t Target) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if t.Route != d.target.Route {
+		d.warned = false
+	}
+	d.target = t
+	d.pace.setLimit(t.Concurrency)
+	if d.health.rerouted(t.Route, time.Now()) {
+		d.stored.outage = false
+	}
+	d.replan()
+}
+
+// Outage returns the endpoint's outage, if it is in one. Before Run has asked
+// the engine for one that is remembered, there is none.
+func (d *Dispatcher) Outage() (Outage, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.health.outage == nil {
+		return Outage{}, false
+	}
+	return *d.health.outage, true
+}
+
+// An action is what the Run goroutine does next.
+type action int
+
+const (
+	actWait    action = iota // until a time, or until something changes
+	actLoad                  // the outage from before a restart
+	actStore                 // the outage
+	actReceive               // a message
+	actProbe                 // with a message, in an outage
+)
+
+// next decides what to do now. If it is to wait, the time is until when; zero is
+// until something changes.
+func (d *Dispatcher) next(now time.Time) (action, time.Time) {
+	switch {
+	case d.engine.closed:
+		return actWait, time.Time{}
+	case now.Before(d.engine.until):
+		return actWait, d.engine.until
+	case !d.stored.loaded:
+		return actLoad, time.Time{}
+	case !d.stored.outage || !d.stored.ready:
+		return actStore, time.Time{}
+	case d.health.outage != nil && d.probing:
+		return actWait, time.Time{}
+	case d.health.outage != nil && now.Before(d.health.nextProbe):
+		return actWait, d.health.nextProbe
+	case d.health.outage != nil:
+		return actProbe, time.Time{}
+	case now.Before(d.pace.pausedUntil):
+		return actWait, d.pace.pausedUntil
+	case len(d.inFlight) >= d.pace.window:
+		return actWait, time.Time{}
+	default:
+		return actReceive, time.Time{}
+	}
+}
+
+// step does what is next. It ends early when that may have changed.
+func (d *Dispatcher) step(run, attempts context.Context) {
+	ctx, cancel := context.WithCancel(run)
+	defer cancel()
+
+	d.mu.Lock()
+	action, until := d.next(time.Now())
+	news := d.news
+	d.news, d.doing, d.replan = nil, action, cancel
+	d.mu.Unlock()
+
+	for _, tell := range news {
+		tell()
+	}
+	switch action {
+	case actWait:
+		wait(ctx, until)
+	case actLoad:
+		d.load(ctx)
+	case actStore:
+		d.store(run)
+	case actReceive, actProbe:
+		delivery, ok := d.receive(ctx, action)
+		if !ok {
+			return
+		}
+		if a := d.accept(run, action, delivery); a != nil {
+			d.attempts.Go(func() { a.run(attempts) })
+			return
+		}
+		if err := delivery.Lease.Nack(0, delivery.History); err != nil {
+			d.engineDid("giving a message back", err)
+		}
+	}
+}
+
+func wait(ctx context.Context, until time.Time) {
+	if until.IsZero() {
+		<-ctx.Done()
+		return
+	}
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// receive asks the engine for a message until ctx is done.
+func (d *Dispatcher) receive(ctx context.Context, action action) (Delivery, bool) {
+	d.mu.Lock()
+	lease := d.target.AttemptTimeout + leaseMargin
+	failing := d.engine.failure != ""
+	pick := Pick{}
+	if d.health.outage != nil {
+		pick = d.health.pick()
+	}
+	d.mu.Unlock()
+
+	// An engine that failed works again if it only lets us wait.
+	asked := ctx
+	if failing {
+		var cancel context.CancelFunc
+		asked, cancel = context.WithTimeout(ctx, firstWait)
+		defer cancel()
+	}
+	var delivery Delivery
+	var err error
+	if action == actProbe {
+		delivery, err = d.receiver.Probe(asked, d.endpoint, pick, lease)
+	} else {
+		delivery, err = d.receiver.Receive(asked, d.endpoint, lease)
+	}
+	switch {
+	case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return Delivery{}, false
+	case err != nil && asked.Err() != nil && errors.Is(err, asked.Err()):
+		d.engineDid("receiving", nil)
+		return Delivery{}, false
+	}
+	d.engineDid("receiving", err)
+	return delivery, err == nil
+}
+
+// accept makes an attempt of what the engine handed out, or returns nil if an
+// outage, a pause or the end came in between: then it is to be given back.
+func (d *Dispatcher) accept(run context.Context, asked action, delivery Delivery) *attempt {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	if action, _ := d.next(now); action != asked || run.Err() != nil {
+		return nil
+	}
+	a := &attempt{d: d, delivery: delivery, target: d.target, began: now, probe: asked == actProbe}
+	d.started(a)
+	return a
+}
