@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+var (
+	errTooLarge = errors.New("the body is larger than max_body")
+	errNoMemory = errors.New("the bodies being received take more than max_in_flight")
+)
+
+// firstRead is how much memory a body gets before its first byte came, and what
+// grows from there. A sender that announces much and sends nothing holds no more.
+const firstRead = 64 << 10
+
+// bodyReader reads one request body within a size, a time and a budget that is
+// shared by all requests.
+type bodyReader struct {
+	budget  *budget
+	limit   int64
+	timeout time.Duration
+	taken   int64
+}
+
+// read returns the whole body, nil if it is empty. The memory counts as taken
+// until release.
+func (b *bodyReader) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return nil, nil
+	}
+	ctrl := http.NewResponseController(w)
+	limited := ctrl.SetReadDeadline(time.Now().Add(b.timeout)) == nil
+
+	// One byte more than the body is expected to have: the read that fills less
+	// than the buffer is the one that finds the end.
+	most := b.limit + 1
+	if r.ContentLength > 0 {
+		most = min(most, r.ContentLength+1)
+	}
+	buf, err := b.grow(nil, min(most, firstRead))
+	for err == nil {
+		var n int
+		n, err = r.Body.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		switch {
+		case int64(len(buf)) > b.limit:
+			return nil, errTooLarge
+		case err == io.EOF:
+			if limited {
+				// Left in place, it would cancel the request while its message is
+				// written.
+				_ = ctrl.SetReadDeadline(time.Time{})
+			}
+			return buf, nil
+		case err == nil && len(buf) == cap(buf):
+			buf, err = b.grow(buf, min(most, 2*int64(cap(buf))))
+		}
+	}
+	return nil, err
+}
+
+// grow returns buf with the given capacity.
+func (b *bodyReader) grow(buf []byte, size int64) ([]byte, error) {
+	n := size - int64(cap(buf))
+	if !b.budget.take(n) {
+		return nil, errNoMemory
+	}
+	b.taken += n
+	grown := make([]byte, len(buf), size)
+	copy(grown, buf)
+	return grown, nil
+}
+
+func (b *bodyReader) release() { b.budget.give(b.taken) }
+
+// bodyRefusal is the refusal of a request whose body could not be read.
+func bodyRefusal(err error) refusal {
+	refused := refusal{unread: true}
+	var handlerErr caddyhttp.HandlerError
+	switch {
+	case errors.Is(err, errNoMemory):
+		refused.outcome, refused.cause = overloaded, err
+	case errors.Is(err, errTooLarge):
+		refused.outcome, refused.cause = tooLarge, err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		refused.outcome, refused.cause = tooSlow, errors.New("the body took longer than read_timeout")
+	case errors.As(err, &handlerErr) && handlerErr.StatusCode == http.StatusRequestEntityTooLarge:
+		refused.outcome, refused.cause = tooLarge, errors.New("the body is larger than request_body allows")
+	case errors.As(err, new(*http.MaxBytesError)):
+		refused.outcome, refused.cause = tooLarge, errors.New("the body is larger than the server allows")
+	default:
+		refused.outcome, refused.cause = broken, fmt.Errorf("reading the body: %w", err)
+	}
+	return refused
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-webhook-inbox/inbox/queue"
+)
+
+var (
+	errNoAnswer = errors.New("no handler of the delivery route answered")
+	errBroken   = errors.New("the answer broke off")
+)
+
+// endOfRoute ends a delivery route. Caddy's own end answers nothing and returns
+// no error, which would look like a delivery.
+var endOfRoute caddyhttp.Handler = caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
+	return errNoAnswer
+})
+
+// deliverer returns what makes one attempt to deliver a message through h's
+// route.
+func (in *inbox) deliverer(h *Handler) func(context.Context, *queue.Message, int) queue.Result {
+	server := h.server
+	if server == nil {
+		server = new(caddyhttp.Server) // handlers dereference it
+	}
+	return func(ctx context.Context, m *queue.Message, attempt int) queue.Result {
+		in.delivering.Store(m.ID, nil)
+		defer in.delivering.Delete(m.ID)
+		return deliver(ctx, h.chain, server, m, attempt)
+	}
+}
+
+// deliver makes one attempt: it runs the route with a request like the one that
+// was received, and reports what the application made of it.
+func deliver(ctx context.Context, chain caddyhttp.Handler, server *caddyhttp.Server, m *queue.Message, attempt int) (result queue.Result) {
+	rec := newRecorder()
+	r, err := newDelivery(ctx, server, rec, m, attempt)
+	if err != nil {
+		return queue.Result{Err: err}
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			result = panicked(ctx, rec, p)
+		}
+	}()
+	return rec.result(ctx, chain.ServeHTTP(rec, r))
+}
+
+// newDelivery builds the request of one attempt. Everything in it that handlers
+// change is made anew each time.
+func newDelivery(ctx context.Context, server *caddyhttp.Server, w http.ResponseWriter, m *queue.Message, attempt int) (*http.Request, error) {
+	stored := &m.Request
+	target, err := url.ParseRequestURI(stored.URI)
+	if err != nil {
+		return nil, errors.New("reading the stored URI: it does not parse")
+	}
+	original, err := url.ParseRequestURI(stored.OriginalURI)
+	if err != nil {
+		original = target
+	}
+	major, minor, ok := http.ParseHTTPVersion(stored.Proto)
+	if !ok {
+		major, minor = 1, 1
+	}
+	r := &http.Request{
+		Method:        stored.Method,
+		URL:           original,
+		RequestURI:    stored.OriginalURI,
+		Proto:         stored.Proto,
+		ProtoMajor:    major,
+		ProtoMinor:    minor,
+		Header:        deliveredHeader(m, attempt),
+		Host:          stored.Host,
+		RemoteAddr:    stored.RemoteAddr,
+		ContentLength: int64(len(stored.Body)),
+		Body:          http.NoBody,
+	}
+	if len(stored.Body) > 0 {
+		// With GetBody the transport can repeat a request that reached nobody.
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(stored.Body)), nil }
+		r.Body, _ = r.GetBody()
+	}
+	if t := stored.TLS; t != nil {
+		r.TLS = &tls.ConnectionState{
+			HandshakeComplete:  true,
+			Version:            t.Version,
+			CipherSuite:        t.CipherSuite,
+			ServerName:         t.ServerName,
+			NegotiatedProtocol: t.NegotiatedProtocol,
+		}
+	}
+
+	repl := caddy.NewReplacer()
+	repl.Set("http.webhook_inbox.id", m.ID.String())
+	repl.Set("http.webhook_inbox.endpoint", m.Endpoint)
+	repl.Set("http.webhook_inbox.attempt", strconv.Itoa(attempt))
+	repl.Set("http.webhook_inbox.received_at", m.ReceivedAt.UTC().Format(time.RFC3339Nano))
+	repl.Set("http.webhook_inbox.scheme", m.Scheme)
+
+	// The original URI must be there when the request is prepared, which notes
+	// it for {orig_uri}, and the one to deliver from then on.
+	r = caddyhttp.PrepareRequest(r.WithContext(ctx), repl, w, server)
+	if stored.URI != stored.OriginalURI {
+		r.URL, r.RequestURI = target, stored.URI
+	}
+	// The configuration may trust other proxies by now, but the header fields
+	// were written to those that it trusted then.
+	caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, stored.ClientIP)
+	caddyhttp.SetVar(r.Context(), caddyhttp.TrustedProxyVarKey, stored.TrustedProxy)
+	return r, nil
+}
+
+func deliveredHeader(m *queue.Message, attempt int) http.Header {
+	header := m.Request.Header.Clone()
+	if header == nil {
+		header = make(http.Header)
+	}
+	id := m.ID.String()
+	header[headerID] = []string{id}
+	header[headerEndpoint] = []string{m.Endpoint}
+	header[headerAttempt] = []string{strconv.Itoa(attempt)}
+	header[headerReceivedAt] = []string{m.ReceivedAt.UTC().Format(time.RFC3339Nano)}
+	header[headerScheme] = []string{m.Scheme}
+	if _, ok := header[headerIdempotent]; !ok {
+		header[headerIdempotent] = []string{id}
+	}
+	return header
+}
+
+// result reports what a route that returned err came to.
+func (rec *recorder) result(ctx context.Context, err error) queue.Result {
+	var handlerErr caddyhttp.HandlerError
+	switch {
+	case rec.full && rec.status >= 200 && rec.status <= 299:
+		// We stopped reading an answer that had said all that counts.
+		return queue.Result{Status: rec.status}
+	case ctx.Err() != nil:
+		// reverse_proxy writes 499 then, and returns no error.
+		return queue.Result{Err: context.Cause(ctx)}
+	case errors.As(err, &handlerErr) && handlerErr.Err != nil:
+		// Its status is the route's own, not an answer of the application.
+		return queue.Result{
+			NoConnection: rec.status == 0 && notReached(handlerErr),
+			Err:          handlerErr.Err,
+		}
+	case err != nil:
+		return queue.Result{Err: err}
+	case rec.status == 0, rec.status == http.StatusSwitchingProtocols:
+		return queue.Result{Err: errNoAnswer}
+	default:
+		return queue.Result{Status: rec.status, RetryAfter: rec.retryAfter()}
+	}
+}
+
+// panicked reports what a route that panicked came to. reverse_proxy does when
+// the application breaks off its answer, and so does the abort directive; not
+// recovered, it would end the process.
+func panicked(ctx context.Context, rec *recorder, p any) queue.Result {
+	err, ok := p.(error)
+	switch {
+	case ok && errors.Is(err, http.ErrAbortHandler) && rec.full:
+		return rec.result(ctx, nil)
+	case ok && errors.Is(err, http.ErrAbortHandler):
+		return queue.Result{Err: errBroken}
+	default:
+		return queue.Result{Err: &queue.PanicError{Value: p, Stack: debug.Stack()}}
+	}
+}
+
+// notReached reports whether there was no application to talk to: it could not
+// be dialed, or all upstreams were known to be down.
+func notReached(err caddyhttp.HandlerError) bool {
+	return errors.As(err.Err, new(reverseproxy.DialError)) || err.StatusCode == http.StatusServiceUnavailable
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
+
+	"github.com/caddy-webhook-inbox/inbox/queue"
+	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue"
+)
+
+func init() {
+	caddy.RegisterModule(BadgerEngine{})
+}
+
+// BadgerEngine keeps the messages in a directory on a local disk, with the
+// embedded key-value store Badger. A message is synced to the disk before it is
+// acknowledged.
+//
+// The directory belongs to one Caddy process at a time. It must not be on a
+// network file system. That nothing acknowledged is lost in a power cut is
+// promised on Linux only.
+type BadgerEngine struct {
+	// The directory, which is made if it is not there. Placeholders such as
+	// `{env.STATE_DIRECTORY}` are replaced. Default: `webhook_inbox` in Caddy's
+	// data directory.
+	Directory string `json:"directory,omitempty"`
+
+	// The most that all messages may take, waiting, kept and dead, in bytes.
+	// When it is reached, kept messages make room first, and then new ones are
+	// answered 503. Default: 10 GiB.
+	MaxSize int64 `json:"max_size,omitempty"`
+
+	// How much of the disk must stay free, in bytes: with less, new messages are
+	// answered 503. It must leave room for Badger to tidy up. Default: 512 MiB.
+	MinFreeSpace int64 `json:"min_free_space,omitempty"`
+
+	directory string
+	log       *zap.Logger
+}
+
+// CaddyModule returns the Caddy module information.
+func (BadgerEngine) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "webhook_inbox.queues.badger",
+		New: func() caddy.Module { return new(BadgerEngine) },
+	}
+}
+
+// Provision sets up the engine. It touches nothing on disk.
+func (e *BadgerEngine) Provision(ctx caddy.Context) error {
+	e.log = ctx.Logger()
+	orDefault(&e.Directory, filepath.Join(caddy.AppDataDir(), "webhook_inbox"))
+	orDefault(&e.MaxSize, 10<<30)
+	orDefault(&e.MinFreeSpace, 512<<20)
+	if e.MaxSize < 0 || e.MinFreeSpace < 0 {
+		return errors.New("max_size and min_free_space must not be negative")
+	}
+	directory, err := caddy.NewReplacer().ReplaceOrErr(e.Directory, true, true)
+	if err != nil {
+		return fmt.Errorf("directory: %w", err)
+	}
+	if e.directory, err = filepath.Abs(directory); err != nil {
+		return fmt.Errorf("directory: %w", err)
+	}
+	// One directory under two names must not be opened twice.
+	if real, err := filepath.EvalSymlinks(e.directory); err == nil {
+		e.directory = real
+	}
+	return nil
+}
+
+// Key is the directory.
+func (e *BadgerEngine) Key() string { return e.directory }
+
+// Open implements [Engine].
+func (e *BadgerEngine) Open(o EngineObserver, log *zap.Logger) (queue.Queue, error) {
+	q, err := badgerqueue.Open(badgerqueue.Options{
+		Dir:          e.directory,
+		MaxSize:      e.MaxSize,
+		MinFreeSpace: e.MinFreeSpace,
+		Logger:       log.Named("badger"),
+		OnCommit:     func(s badgerqueue.CommitStats) { o.Committed(s.Messages, s.Duration) },
+	})
+	switch {
+	case errors.Is(err, badgerqueue.ErrDiskFull):
+		return nil, fmt.Errorf("%w: %w", ErrNotYet, err)
+	case err != nil:
+		return nil, err
+	}
+	return q, nil
+}
+
+// Configure implements [Engine].
+func (e *BadgerEngine) Configure(q queue.Queue) {
+	if q, ok := q.(*badgerqueue.Queue); ok {
+		q.SetLimits(e.MaxSize, e.MinFreeSpace)
+	}
+}
+
+// Limit implements [Engine].
+func (e *BadgerEngine) Limit() int64 { return e.MaxSize }
+
+// Health implements [HealthReporter].
+func (e *BadgerEngine) Health(q queue.Queue) Health {
+	b, ok := q.(*badgerqueue.Queue)
+	if !ok {
+		return Health{}
+	}
+	disk := b.Disk()
+	return Health{SizeOnDisk: disk.SizeOnDisk, Free: disk.Free, Lost: b.Lost(), Err: b.Err()}
+}
+
+// UnmarshalCaddyfile reads
+//
+//	badger [<directory>] {
+//		max_size       <size>
+//		min_free_space <size>
+//	}
+func (e *BadgerEngine) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the engine's name
+	if d.NextArg() {
+		e.Directory = d.Val()
+	}
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		var err error
+		switch option := d.Val(); option {
+		case "max_size":
+			e.MaxSize, err = parseSize(d)
+		case "min_free_space":
+			e.MinFreeSpace, err = parseSize(d)
+		default:
+			err = d.Errf("unrecognized option of the badger queue: %s; expected max_size or min_free_space", option)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var (
+	_ Engine                = (*BadgerEngine)(nil)
+	_ HealthReporter        = (*BadgerEngine)(nil)
+	_ caddy.Provisioner     = (*BadgerEngine)(nil)
+	_ caddyfile.Unmarshaler = (*BadgerEngine)(nil)
+)

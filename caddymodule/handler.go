@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"github.com/caddy-webhook-inbox/inbox/queue"
+	"github.com/caddy-webhook-inbox/inbox/verify"
+)
+
+func init() {
+	caddy.RegisterModule(Handler{})
+}
+
+// Handler is an inbox for webhooks: it verifies a request, drops it if it is a
+// duplicate, writes it to disk, answers at once, and delivers it to the
+// application in the background, with retries, through outages and restarts.
+//
+// It always answers the request itself; handlers after it are not called.
+//
+//	{
+//		"handler": "webhook_inbox",
+//		"endpoint": "github",
+//		"verify": [{
+//			"scheme": "hmac",
+//			"secrets": [{"secret": "{env.GITHUB_SECRET}"}],
+//			"signature": {"header": ["X-Hub-Signature-256"], "prefix": "sha256="}
+//		}],
+//		"message_id": [{"header": "X-GitHub-Delivery"}],
+//		"deliver": [{"handle": [{
+//			"handler": "reverse_proxy",
+//			"upstreams": [{"dial": "app:8080"}]
+//		}]}]
+//	}
+//
+// A request is answered with the status of `respond` only once its message is on
+// disk, and with the same if it is a duplicate. Everything else is refused:
+//
+// Status | Why
+// -------|----
+// 400 | `CONNECT`, a target that is no path, a body that breaks off, a message id given twice
+// 401 | The signature or token is missing, wrong or stale
+// 408 | The body took longer than `read_timeout`
+// 413 | The body is larger than `max_body`
+// 425 | It came as TLS early data, which can be replayed
+// 503 | The message cannot be promised to survive, because the queue is full or not open; with `Retry-After`
+// 508 | It is one of this server's own deliveries, sent back by a loop
+type Handler struct {
+	// The name of the endpoint: 1 to 64 of the characters a-z, 0-9, "_" and "-".
+	// Its messages are stored under this name, so it must not change while any
+	// are waiting. A name that is used in several places is one endpoint, and
+	// must be configured the same everywhere. Required.
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// The ways to verify a request, of which any one will do. Required: to accept
+	// requests that are not verified, the scheme `none` must be written out, alone.
+	VerifyRaw []json.RawMessage `json:"verify,omitempty" caddy:"namespace=webhook_inbox.verifiers inline_key=scheme"`
+
+	// Where the sender's id of the message is. The parts are taken together, and
+	// the message has no id if one is not there. It takes precedence over an id
+	// that the scheme defines, unless that is signed and this one is not.
+	MessageID []MessageIDPart `json:"message_id,omitempty"`
+
+	// How duplicates are recognized. Default: by the id, within 96 hours.
+	Dedupe *Dedupe `json:"dedupe,omitempty"`
+
+	// The largest body accepted, in bytes. Default: 8 MiB.
+	MaxBody int64 `json:"max_body,omitempty"`
+
+	// How long the sender may take for the whole body. Default: 30s.
+	ReadTimeout caddy.Duration `json:"read_timeout,omitempty"`
+
+	// The most that this endpoint's messages may take of the queue, in bytes.
+	// Default: none but `max_share`.
+	MaxSize int64 `json:"max_size,omitempty"`
+
+	// The same as a percentage of the queue's own `max_size`. Default: 50, or
+	// 100 if `max_size` is set.
+	MaxShare int `json:"max_share,omitempty"`
+
+	// The status that acknowledges a message, 200 to 299. Default: 202.
+	Respond int `json:"respond,omitempty"`
+
+	// The routes that a message takes to the application. They are ordinary HTTP
+	// routes, run in the background for each attempt with a request like the one
+	// received. The application takes the message by answering with any status
+	// from 200 to 299. Required.
+	Deliver caddyhttp.RouteList `json:"deliver,omitempty"`
+
+	// How long the application may take to answer an attempt. Default: 30s.
+	AttemptTimeout caddy.Duration `json:"attempt_timeout,omitempty"`
+
+	// The most attempts that are under way at the same time. Default: 32.
+	Concurrency int `json:"concurrency,omitempty"`
+
+	// When to try again, and when to give up.
+	Retry *Retry `json:"retry,omitempty"`
+
+	// How long a delivered message is kept; 0 erases it on delivery. Kept
+	// messages make room when the queue is full. Default: 24h.
+	Retain *caddy.Duration `json:"retain,omitempty"`
+
+	// How long a dead letter is kept. Default: 30d.
+	RetainDead caddy.Duration `json:"retain_dead,omitempty"`
+
+	verifiers    []namedVerifier
+	ids          idSource
+	authenticate []string // values of WWW-Authenticate on a 401
+	chain        caddyhttp.Handler
+	server       *caddyhttp.Server
+	fingerprint  fingerprint
+	refusals     *[outcomes]rate.Sometimes // that are logged
+	app          *App
+	log          *zap.Logger
+}
+
+// Retry says when a message is tried again, and when it is given up. Only
+// failures of the message itself count, not those of an outage, in which the
+// endpoint refuses everything.
+type Retry struct {
+	// The delay after the first failure. It doubles with each further one, up to
+	// `longest`, and a random part of it is left out. Default: 1s.
+	First caddy.Duration `json:"first,omitempty"`
+
+	// The longest delay. Default: 10m.
+	Longest caddy.Duration `json:"longest,omitempty"`
+
+	// A message becomes a dead letter when the delays it was given add up to
+	// more than this; 0 never gives up. Default: 72h.
+	GiveUpAfter *caddy.Duration `json:"give_up_after,omitempty"`
+
+	// A message becomes a dead letter after so many failures; 0 is no limit.
+	// Default: 0.
+	MaxAttempts int `json:"max_attempts,omitempty"`
+
+	// The statuses with which a message becomes a dead letter at once; a single
+	// digit stands for its class, so 4 is any status from 400 to 499. Default: 410.
+	GiveUpOn *[]int `json:"give_up_on,omitempty"`
+}
+
+// namedVerifier is a scheme with the name it is configured by.
+type namedVerifier struct {
+	scheme string
+	verify.Verifier
+	verify.Traits
+}
+
+var endpointName = regexp.MustCompile(`^[a-z0-9_-]{1,64}$`)
+
+// CaddyModule returns the Caddy module information.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.webhook_inbox",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision sets up the handler. It opens nothing.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.log = ctx.Logger()
+	h.refusals = new([outcomes]rate.Sometimes)
+	for i := range h.refusals {
+		h.refusals[i] = rate.Sometimes{First: 10, Interval: time.Second}
+	}
+	if !endpointName.MatchString(h.Endpoint) {
+		return fmt.Errorf("endpoint name %q: it must be 1 to 64 of the characters a-z, 0-9, _ and -", h.Endpoint)
+	}
+	if err := h.provision(ctx); err != nil {
+		return fmt.Errorf("endpoint %s: %w", h.Endpoint, err)
+	}
+	return nil
+}
+
+func (h *Handler) provision(ctx caddy.Context) (err error) {
+	for _, m := range ctx.Modules() {
+		if outer, ok := m.(*Handler); ok && outer != h {
+			return fmt.Errorf("it is inside the delivery route of endpoint %s: a delivery goes to the application, not to another inbox", outer.Endpoint)
+		}
+	}
+	// Loading modules clears their configuration, so it is read before.
+	if h.fingerprint, err = newFingerprint(h); err != nil {
+		return err
+	}
+	if err := h.setDefaults(); err != nil {
+		return err
+	}
+	if err := h.loadVerifiers(ctx); err != nil {
+		return err
+	}
+	if h.ids, err = newIDSource(h.MessageID, h.Dedupe, h.verifiers); err != nil {
+		return err
+	}
+	if len(h.Deliver) == 0 {
+		return fmt.Errorf("deliver is missing: say where its messages go")
+	}
+	if err := h.Deliver.Provision(ctx); err != nil {
+		return fmt.Errorf("setting up deliver: %w", err)
+	}
+	h.chain = h.Deliver.Compile(endOfRoute)
+	h.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	h.warn()
+
+	app, err := ctx.App(appName)
+	if err != nil {
+		return err
+	}
+	h.app = app.(*App)
+	return h.app.register(h)
+}
+
+func (h *Handler) setDefaults() error {
+	orDefault(&h.MaxBody, 8<<20)
+	orDefault(&h.ReadTimeout, caddy.Duration(30*time.Second))
+	orDefault(&h.Respond, http.StatusAccepted)
+	orDefault(&h.AttemptTimeout, caddy.Duration(30*time.Second))
+	orDefault(&h.Concurrency, 32)
+	orDefault(&h.RetainDead, caddy.Duration(30*24*time.Hour))
+	if h.MaxShare == 0 {
+		h.MaxShare = 50
+		if h.MaxSize != 0 {
+			h.MaxShare = 100
+		}
+	}
+	if h.Retain == nil {
+		day := caddy.Duration(24 * time.Hour)
+		h.Retain = &day
+	}
+	if h.Retry == nil {
+		h.Retry = new(Retry)
+	}
+	orDefault(&h.Retry.First, caddy.Duration(time.Second))
+	orDefault(&h.Retry.Longest, max(h.Retry.First, caddy.Duration(10*time.Minute)))
+	if h.Retry.GiveUpAfter == nil {
+		threeDays := caddy.Duration(72 * time.Hour)
+		h.Retry.GiveUpAfter = &threeDays
+	}
+	if h.Retry.GiveUpOn == nil {
+		h.Retry.GiveUpOn = &[]int{http.StatusGone}
+	}
+
+	switch {
+	case h.MaxBody < 0:
+		return fmt.Errorf("max_body is negative")
+	case h.ReadTimeout < 0:
+		return fmt.Errorf("read_timeout is negative")
+	case h.MaxSize < 0:
+		return fmt.Errorf("max_size is negative")
+	case h.MaxShare < 1 || h.MaxShare > 100:
+		return fmt.Errorf("max_share is %d: it must be a percentage from 1 to 100", h.MaxShare)
+	case h.Respond < 200 || h.Respond > 299:
+		return fmt.Errorf("respond is %d: it must be a status from 200 to 299", h.Respond)
+	}
+	if err := h.policy().Validate(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// orDefault sets a value that was not configured.
+func orDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+func (h *Handler) policy() queue.Policy {
+	return queue.Policy{
+		Concurrency:    h.Concurrency,
+		AttemptTimeout: time.Duration(h.AttemptTimeout),
+		Backoff: queue.Backoff{
+			First:   time.Duration(h.Retry.First),
+			Longest: time.Duration(h.Retry.Longest),
+		},
+		GiveUpAfter: time.Duration(*h.Retry.GiveUpAfter),
+		MaxAttempts: h.Retry.MaxAttempts,
+		GiveUpOn:    *h.Retry.GiveUpOn,
+		Retain:      time.Duration(*h.Retain),
+		RetainDead:  time.Duration(h.RetainDead),
+	}
+}
+
+func (h *Handler) loadVerifiers(ctx caddy.Context) error {
+	schemes := make([]string, len(h.VerifyRaw))
+	for i, raw := range h.VerifyRaw {
+		var named struct {
+			Scheme string `json:"scheme"`
+		}
+		if err := json.Unmarshal(raw, &named); err != nil {
+			return fmt.Errorf("reading verify: %w", err)
+		}
+		schemes[i] = named.Scheme
+	}
+	if len(schemes) == 0 {
+		return fmt.Errorf("verify is missing: name the scheme of the sender, or write `verify none` to let everybody in")
+	}
+	modules, err := ctx.LoadModule(h, "VerifyRaw")
+	if err != nil {
+		return fmt.Errorf("setting up verify: %w", err)
+	}
+	for i, m := range modules.([]any) {
+		v, ok := m.(verify.Verifier)
+		if !ok {
+			return fmt.Errorf("module webhook_inbox.verifiers.%s is not a verifier", schemes[i])
+		}
+		h.verifiers = append(h.verifiers, namedVerifier{schemes[i], v, v.Traits()})
+		if c, ok := m.(challenger); ok {
+			h.authenticate = append(h.authenticate, c.challenge())
+		}
+		if schemes[i] == "none" && len(schemes) > 1 {
+			return fmt.Errorf("verify none must stand alone: it lets everything in, so that %s would never be asked", strings.Join(schemes, ", "))
+		}
+	}
+	return nil
+}
+
+// warn tells the operator what the configuration allows and what will surprise.
+func (h *Handler) warn() {
+	for _, v := range h.verifiers {
+		if v.scheme == "none" {
+			h.log.Warn("requests to this endpoint are not verified: whoever reaches it can put messages into the queue",
+				zap.String("endpoint", h.Endpoint))
+		}
+		for _, name := range v.Headers {
+			if strings.ContainsAny(name, "_.") {
+				h.log.Warn("Caddy drops header fields with _ or . in their names, unless they are listed in the server's expected_underscore_headers or expected_dot_headers",
+					zap.String("endpoint", h.Endpoint), zap.String("header", name))
+			}
+			if v.scheme == "token" && h.server != nil && h.server.Logs != nil {
+				h.log.Warn("the access log shows this header field, which carries a secret: delete it with a filter",
+					zap.String("endpoint", h.Endpoint), zap.String("header", name),
+					zap.String("filter", "request>headers>"+http.CanonicalHeaderKey(name)+" delete"))
+			}
+		}
+	}
+}
+
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

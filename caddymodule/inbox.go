@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-webhook-inbox/inbox/queue"
+)
+
+// inboxes holds the open queues by their engines' keys, across configurations.
+var inboxes = caddy.NewUsagePool()
+
+const (
+	// reopenAfter is how often an engine is tried that could not be opened yet.
+	reopenAfter = 5 * time.Second
+
+	// drainFor bounds how long closing waits for attempts to end: the two seconds
+	// that a dispatcher gives them, and a moment to settle.
+	drainFor = 2500 * time.Millisecond
+)
+
+// inbox is a queue with the dispatchers that work on it. It outlives
+// configurations: each one attaches itself, and the newest that has an endpoint
+// decides how its messages are delivered.
+//
+//	generation 1 ──attach──▶ ┌───────┐ ──▶ dispatcher of endpoint a, as in 2
+//	generation 2 ──attach──▶ │ inbox │ ──▶ dispatcher of endpoint b, as in 2
+//	                         └───────┘ ──▶ dispatcher of endpoint c, only in 1
+//
+// If generation 2 fails to start and detaches, all is as it was before.
+type inbox struct {
+	key     string
+	log     *zap.Logger // follows the newest generation's
+	logTo   *followingCore
+	metrics *metrics
+	memory  budget
+
+	// queue is nil until the engine could be opened.
+	queue atomic.Pointer[queue.Queue]
+
+	// delivering holds the ids of the messages that are being delivered.
+	delivering sync.Map
+
+	stop    context.CancelFunc
+	stopped context.Context
+	running sync.WaitGroup
+
+	mu          sync.Mutex
+	generations []*App // the newest is last
+	dispatchers map[string]*dispatching
+}
+
+// dispatching is a running dispatcher and the configuration it follows.
+type dispatching struct {
+	*queue.Dispatcher
+	handler *Handler
+	stop    context.CancelFunc
+}
+
+// acquire returns the inbox of an engine, and opens it unless a running
+// configuration has it open. The caller must release it.
+func acquire(e Engine, log *zap.Logger) (*inbox, error) {
+	v, _, err := inboxes.LoadOrNew(e.Key(), func() (caddy.Destructor, error) { return openInbox(e, log) })
+	if err != nil {
+		return nil, err
+	}
+	return v.(*inbox), nil
+}
+
+// lookup returns the inbox of a key if it is open. The caller doesn't hold it.
+func lookup(key string) (in *inbox) {
+	inboxes.Range(func(k, v any) bool {
+		if k == key {
+			in = v.(*inbox)
+		}
+		return in == nil
+	})
+	return in
+}
+
+func (in *inbox) release() error {
+	_, err := inboxes.Delete(in.key)
+	return err
+}
+
+func openInbox(e Engine, log *zap.Logger) (*inbox, error) {
+	in := &inbox{
+		key:         e.Key(),
+		metrics:     newMetrics(),
+		dispatchers: make(map[string]*dispatching),
+	}
+	in.logTo = newFollowingCore(log)
+	in.log = zap.New(in.logTo)
+	in.stopped, in.stop = context.WithCancel(context.Background())
+
+	q, err := e.Open(in, in.log)
+	switch {
+	case err == nil:
+		in.opened(q)
+	case errors.Is(err, ErrNotYet):
+		in.log.Error("the queue cannot be opened yet: webhooks are answered 503 until it is", zap.Error(err))
+		in.running.Go(func() { in.reopen(e) })
+	default:
+		return nil, fmt.Errorf("opening the queue: %w", err)
+	}
+	return in, nil
+}
+
+// reopen tries until the queue is open, or the inbox is closed.
+func (in *inbox) reopen(e Engine) {
+	said := ""
+	for {
+		select {
+		case <-in.stopped.Done():
+			return
+		case <-time.After(reopenAfter):
+		}
+		q, err := e.Open(in, in.log)
+		if err != nil {
+			if err.Error() != said {
+				in.log.Error("opening the queue", zap.Error(err))
+				said = err.Error()
+			}
+			continue
+		}
+		in.mu.Lock()
+		in.opened(q)
+		in.apply()
+		in.mu.Unlock()
+		return
+	}
+}
+
+// opened makes an open queue available and says what is in it.
+func (in *inbox) opened(q queue.Queue) {
+	in.queue.Store(&q)
+	endpoints, err := q.Endpoints(in.stopped)
+	if err != nil {
+		in.log.Error("reading what is waiting", zap.Error(err))
+		return
+	}
+	in.log.Info("the queue is open", zap.String("queue", in.key), zap.Int("endpoints", len(endpoints)))
+	for name, s := range endpoints {
+		if s.Waiting > 0 || s.Dead > 0 {
+			in.log.Info("messages are waiting",
+				zap.String("endpoint", name),
+				zap.Int64("waiting", s.Waiting),
+				zap.Int64("dead_letters", s.Dead),
+				zap.Duration("oldest", age(s.Oldest)))
+		}
+	}
+}
+
+// attach makes a configuration the newest one.
+func (in *inbox) attach(a *App) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.generations = append(in.generations, a)
+	in.apply()
+	in.warnOfOrphans(a)
+}
+
+// detach removes a configuration, if it is attached. What only it had stops,
+// and for the rest the newest remaining one counts.
+func (in *inbox) detach(a *App) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	i := slices.Index(in.generations, a)
+	if i < 0 {
+		return
+	}
+	in.generations = slices.Delete(in.generations, i, i+1)
+	in.apply()
+}
+
+// apply makes what runs agree with the attached configurations. in.mu is held.
+func (in *inbox) apply() {
+	wanted := make(map[string]*Handler)
+	for _, a := range in.generations {
+		for name, h := range a.endpoints {
+			wanted[name] = h
+		}
+	}
+	if n := len(in.generations); n > 0 {
+		newest := in.generations[n-1]
+		in.logTo.follow(newest.log)
+		in.memory.limit.Store(newest.MaxInFlight)
+		if q := in.queue.Load(); q != nil {
+			newest.engine.Configure(*q)
+		}
+	}
+	for name, d := range in.dispatchers {
+		if wanted[name] == nil {
+			d.stop()
+			delete(in.dispatchers, name)
+		}
+	}
+	q := in.queue.Load()
+	if q == nil {
+		return
+	}
+	for name, h := range wanted {
+		d, ok := in.dispatchers[name]
+		switch {
+		case !ok:
+			in.dispatchers[name] = in.dispatch(*q, h)
+		case d.handler != h:
+			d.handler = h
+			d.SetTarget(in.target(h))
+		}
+	}
+}
+
+// dispatch starts delivering the messages of h's endpoint.
+func (in *inbox) dispatch(q queue.Queue, h *Handler) *dispatching {
+	ctx, stop := context.WithCancel(in.stopped)
+	d := queue.NewDispatcher(q, h.Endpoint, in.target(h), observer{in, h.Endpoint})
+	in.running.Go(func() { d.Run(ctx) })
+	return &dispatching{d, h, stop}
+}
+
+func (in *inbox) target(h *Handler) queue.Target {
+	return queue.Target{
+		Policy:  h.policy(),
+		Route:   h.fingerprint.route(),
+		Deliver: in.deliverer(h),
+	}
+}
+
+// warnOfOrphans names the endpoints that have messages and no configuration.
+func (in *inbox) warnOfOrphans(a *App) {
+	q := in.queue.Load()
+	if q == nil {
+		return
+	}
+	endpoints, err := (*q).Endpoints(in.stopped)
+	if err != nil {
+		in.log.Error("reading which endpoints have messages", zap.Error(err))
+		return
+	}
+	for name, s := range endpoints {
+		if a.endpoints[name] == nil && s.Waiting+s.Dead > 0 {
+			in.log.Warn("messages are waiting for an endpoint that is not configured: configure it, or move them to another name",
+				zap.String("endpoint", name),
+				zap.Int64("waiting", s.Waiting),
+				zap.Int64("dead_letters", s.Dead))
+		}
+	}
+}
+
+// outage returns the outage that an endpoint is in, if it is in one.
+func (in *inbox) outage(endpoint string) (queue.Outage, bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	d, ok := in.dispatchers[endpoint]
+	if !ok {
+		return queue.Outage{}, false
+	}
+	return d.Outage()
+}
+
+// Destruct closes the inbox, when the last configuration has let go of it. It
+// ends within three seconds; what is not delivered by then stays in the queue.
+func (in *inbox) Destruct() error {
+	in.stop()
+	drained := make(chan struct{})
+	go func() {
+		in.running.Wait()
+		close(drained)
+	}()
+	select {
+	case <-drained:
+	case <-time.After(drainFor):
+		in.log.Warn("closing the queue while attempts are still under way: their messages will be delivered again")
+	}
+	q := in.queue.Load()
+	if q == nil {
+		return nil
+	}
+	if err := (*q).Close(); err != nil {
+		return fmt.Errorf("closing the queue: %w", err)
+	}
+	return nil
+}
+
+// age is how long ago t was: zero if t is, or lies ahead after a clock step.
+func age(t time.Time) time.Duration {
+	if t.IsZero() {
+		return 0
+	}
+	return max(0, time.Since(t))
+}

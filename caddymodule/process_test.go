@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+)
+
+// asCaddy, in the environment of the test binary, makes it a Caddy.
+const asCaddy = "WEBHOOK_INBOX_TEST_CADDY"
+
+func TestMain(m *testing.M) {
+	if config := os.Getenv(asCaddy); config != "" {
+		os.Args = []string{"caddy", "run", "--config", config, "--adapter", "caddyfile"}
+		caddycmd.Main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// process is a Caddy in a process of its own, which can be killed.
+type process struct {
+	*server
+	cmd  *exec.Cmd
+	log  *bytes.Buffer
+	exit chan error
+}
+
+// startProcess runs Caddy in a process of its own, with the directory and the
+// addresses of s, and returns when it serves.
+func startProcess(t *testing.T, s *server, site string) *process {
+	t.Helper()
+	config := filepath.Join(filepath.Dir(s.dir), "Caddyfile")
+	if err := os.WriteFile(config, []byte(s.caddyfile("", site)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{server: s, log: new(bytes.Buffer), exit: make(chan error, 1)}
+	p.cmd = exec.Command(os.Args[0])
+	p.cmd.Env = append(os.Environ(), asCaddy+"="+config, "HOME="+filepath.Dir(s.dir), "XDG_DATA_HOME=", "XDG_CONFIG_HOME=")
+	p.cmd.Stderr = p.log
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.exit <- p.cmd.Wait() }()
+	t.Cleanup(func() { p.end(syscall.SIGKILL) })
+	eventually(t, "Caddy serves", func() bool {
+		conn, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			return false
+		}
+		conn.Close()
+		return true
+	})
+	return p
+}
+
+// end sends a signal, unless the process has ended, and waits for its end.
+func (p *process) end(signal syscall.Signal) {
+	if p.exit == nil {
+		return
+	}
+	if err := p.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		p.t.Errorf("sending %v: %v", signal, err)
+	}
+	select {
+	case err := <-p.exit:
+		if signal == syscall.SIGTERM && err != nil {
+			p.t.Errorf("after SIGTERM Caddy ended with %v:\n%s", err, p.log)
+		}
+	case <-time.After(patience):
+		p.t.Errorf("Caddy did not end after %v:\n%s", signal, p.log)
+	}
+	p.exit = nil
+}
+
+// post sends one webhook and returns the status, 0 if there was no answer.
+func post(ctx context.Context, client *http.Client, addr, id, body string) int {
+	r, err := http.NewRequestWithContext(ctx, "POST", "http://"+addr+"/", strings.NewReader(body))
+	if err != nil {
+		return 0
+	}
+	for name, values := range tokenHeader(id) {
+		r.Header[name] = values
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		return 0
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}

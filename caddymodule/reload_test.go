@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Thirty reloads under load, some of which fail: nothing is lost, delivered
+// twice or refused. Connections that Caddy cuts on a reload are the sender's to
+// retry, as they are without the inbox.
+func TestReloadUnderLoad(t *testing.T) {
+	l := newLedger()
+	app := l.application(t)
+	s := newServer(t)
+	site := func(n int) string {
+		return fmt.Sprintf(`
+	webhook_inbox demo {
+		verify token X-Webhook-Token secret-token
+		message_id header X-Webhook-Id
+		attempt_timeout %ds
+		concurrency %d
+		deliver %s
+	}
+`, 10+n, 1+n%7, app.addr)
+	}
+	s.load(site(0))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	refused := make(chan int, 100)
+	var load sync.WaitGroup
+	for sender := range 8 {
+		load.Go(func() {
+			client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
+			defer client.CloseIdleConnections()
+			for n := 0; ctx.Err() == nil; n++ {
+				id := fmt.Sprintf("%d-%d", sender, n)
+				l.send(id, id)
+				for {
+					status := post(t.Context(), client, s.addr, id, id)
+					if status == http.StatusAccepted {
+						l.accept(id)
+						break
+					}
+					if status != 0 {
+						refused <- status
+						return
+					}
+				}
+			}
+		})
+	}
+	for n := range 30 {
+		if n%5 == 4 {
+			if err := s.tryLoad(s.broken(site(n))); err == nil {
+				t.Error("a configuration that cannot start was loaded")
+			}
+			continue
+		}
+		s.load(site(n))
+		time.Sleep(20 * time.Millisecond)
+	}
+	cancel()
+	load.Wait()
+	close(refused)
+	for status := range refused {
+		t.Errorf("a webhook was answered %d", status)
+	}
+	eventually(t, "everything is delivered", func() bool { return l.missing() == 0 })
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, times := range l.delivered {
+		if len(times) != 1 {
+			t.Errorf("message %s was delivered %d times", id, len(times))
+		}
+	}
+	t.Logf("%d accepted and delivered", len(l.accepted))
+	if len(l.accepted) < 100 {
+		t.Errorf("only %d messages were accepted: that is no load", len(l.accepted))
+	}
+}
+
+// A reload that fails leaves the endpoints, their routes and the limits as they
+// were.
+func TestFailedReloadChangesNothing(t *testing.T) {
+	app, other := newApplication(t), newApplication(t)
+	s := serve(t, fmt.Sprintf(tokenSite, app.addr))
+	broken := s.broken(fmt.Sprintf(tokenSite, other.addr))
+	for range 3 {
+		if err := s.tryLoad(broken); err == nil {
+			t.Fatal("a configuration that cannot start was loaded")
+		}
+	}
+	s.expect(202, "POST", "/", tokenHeader("1"), "x")
+	app.next()
+	other.none()
+}
+
+// An endpoint that is taken out of the configuration keeps its messages, and
+// they are delivered when it returns under the same name.
+func TestEndpointThatReturnsHasItsMessages(t *testing.T) {
+	app := newApplication(t)
+	app.status.Store(http.StatusInternalServerError)
+	s := serve(t, fmt.Sprintf(tokenSite, app.addr))
+	s.expect(202, "POST", "/", tokenHeader("1"), "x")
+	app.next()
+	s.load("respond 200")
+	s.load(fmt.Sprintf(strings.ReplaceAll(tokenSite, "demo", "another"), app.addr))
+	if e := s.endpoint("demo"); e.Configured || e.Waiting != 1 {
+		t.Errorf("the endpoint without configuration: %+v, want 1 waiting", e)
+	}
+	app.status.Store(http.StatusOK)
+	s.load(fmt.Sprintf(tokenSite, app.addr))
+	eventually(t, "it is delivered", func() bool { return s.endpoint("demo").Waiting == 0 })
+}
+
+// Another directory is another queue. What is in the old one is there again when
+// the old directory is.
+func TestDirectoryCanBeChanged(t *testing.T) {
+	app := newApplication(t)
+	app.status.Store(http.StatusInternalServerError)
+	s := serve(t, fmt.Sprintf(tokenSite, app.addr))
+	s.expect(202, "POST", "/", tokenHeader("1"), "in the first")
+	app.next()
+
+	first := s.dir
+	s.dir = filepath.Join(filepath.Dir(first), "second")
+	s.load(fmt.Sprintf(tokenSite, app.addr))
+	if n := s.endpoint("demo").Waiting; n != 0 {
+		t.Errorf("%d wait in a new queue", n)
+	}
+	s.expect(202, "POST", "/", tokenHeader("1"), "in the second")
+
+	app.status.Store(http.StatusOK)
+	s.dir = first
+	s.load(fmt.Sprintf(tokenSite, app.addr))
+	eventually(t, "the first queue is delivered", func() bool { return s.endpoint("demo").Waiting == 0 })
+}
+
+// One site with two addresses has the handler twice, and is one endpoint.
+func TestSiteWithTwoAddressesIsOneEndpoint(t *testing.T) {
+	app := newApplication(t)
+	s := newServer(t)
+	second := freeAddr(t)
+	one := "http://" + s.port() + " {"
+	two := "http://" + s.port() + ", http://" + second[strings.LastIndex(second, ":"):] + " {"
+	config := strings.Replace(s.caddyfile("", fmt.Sprintf(tokenSite, app.addr)), one, two, 1)
+	if err := s.tryLoad(config); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(202, "POST", "/", tokenHeader("1"), "x")
+	app.next()
+	s.addr = second
+	s.expect(202, "POST", "/", tokenHeader("1"), "x")
+	s.expect(202, "POST", "/", tokenHeader("2"), "y")
+	if d := app.next(); d.Body != "y" {
+		t.Errorf("delivered %q, want only the new one", d.Body)
+	}
+}
