@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -177,11 +175,6 @@ func (a *App) await(ctx context.Context) (*inbox, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-}
-
-// names returns the names of the endpoints in this configuration.
-func (a *App) names() []string {
-	return slices.Sorted(maps.Keys(a.endpoints))
 }
 
 var (

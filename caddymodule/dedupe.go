@@ -65,12 +65,12 @@ const defaultWindow = 96 * time.Hour
 
 // idSource finds what identifies a message.
 type idSource struct {
-	parts     []MessageIDPart
-	id        bool // ids count
-	content   bool // contents count
-	with      []string
-	window    time.Duration
-	fromClaim map[string]bool // by scheme: its own id is the one that counts
+	parts   []MessageIDPart
+	id      bool // ids count
+	content bool // contents count
+	with    []string
+	window  time.Duration
+	ownID   []bool // by verifier: the id of its claims is the one that counts
 }
 
 // newIDSource decides how the messages of an endpoint are identified, and
@@ -80,10 +80,10 @@ func newIDSource(parts []MessageIDPart, d *Dedupe, verifiers []namedVerifier) (i
 		d = new(Dedupe)
 	}
 	s := idSource{
-		parts:     parts,
-		with:      d.With,
-		window:    time.Duration(d.Window),
-		fromClaim: make(map[string]bool),
+		parts:  parts,
+		with:   d.With,
+		window: time.Duration(d.Window),
+		ownID:  make([]bool, len(verifiers)),
 	}
 	for i, p := range parts {
 		if err := p.validate(); err != nil {
@@ -98,9 +98,9 @@ func newIDSource(parts []MessageIDPart, d *Dedupe, verifiers []namedVerifier) (i
 	}
 
 	applies := false
-	for _, v := range verifiers {
-		s.fromClaim[v.scheme] = v.ID && !(len(parts) > 0 && covers(v.Traits, parts))
-		applies = applies || !s.fromClaim[v.scheme]
+	for i, v := range verifiers {
+		s.ownID[i] = v.ID && (len(parts) == 0 || !covers(v.Traits, parts))
+		applies = applies || !s.ownID[i]
 		if v.Timestamp && s.window < 2*v.Tolerance {
 			return s, fmt.Errorf("the dedupe window of %v is shorter than twice the tolerance of %s, %v: a captured request could be replayed after it", s.window, v.scheme, v.Tolerance)
 		}
@@ -193,10 +193,12 @@ func coversURI(t verify.Traits) bool {
 // keys returns what identifies a message: the sender's id, for the log, and the
 // keys to deduplicate it by. A request without the configured id is identified
 // by its content, so that leaving the id out does not get around deduplication.
-func (s *idSource) keys(scheme string, claims verify.Claims, r *verify.Request) (id string, keys []queue.Key, err error) {
+//
+// verifier is the number of the one that accepted the request.
+func (s *idSource) keys(verifier int, claims verify.Claims, r *verify.Request) (id string, keys []queue.Key, err error) {
 	var parts []string
 	switch {
-	case s.fromClaim[scheme] || len(s.parts) == 0:
+	case s.ownID[verifier] || len(s.parts) == 0:
 		if claims.ID != "" {
 			parts = []string{claims.ID}
 		}

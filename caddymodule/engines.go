@@ -69,11 +69,21 @@ func (e *BadgerEngine) Provision(ctx caddy.Context) error {
 	if e.directory, err = filepath.Abs(directory); err != nil {
 		return fmt.Errorf("directory: %w", err)
 	}
-	// One directory under two names must not be opened twice.
-	if real, err := filepath.EvalSymlinks(e.directory); err == nil {
-		e.directory = real
-	}
+	e.directory = realPath(e.directory)
 	return nil
+}
+
+// realPath resolves the symbolic links of a path, as far as it exists: a
+// directory must not get another name, and be opened twice, by being made.
+func realPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	parent := filepath.Dir(path)
+	if parent == path {
+		return path
+	}
+	return filepath.Join(realPath(parent), filepath.Base(path))
 }
 
 // Key is the directory.

@@ -35,7 +35,7 @@ func init() {
 //		"verify": [{
 //			"scheme": "hmac",
 //			"secrets": [{"secret": "{env.GITHUB_SECRET}"}],
-//			"signature": {"header": ["X-Hub-Signature-256"], "prefix": "sha256="}
+//			"signature": {"headers": ["X-Hub-Signature-256"], "prefix": "sha256="}
 //		}],
 //		"message_id": [{"header": "X-GitHub-Delivery"}],
 //		"deliver": [{"handle": [{

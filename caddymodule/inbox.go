@@ -109,7 +109,7 @@ func openInbox(e Engine, log *zap.Logger) (*inbox, error) {
 		in.opened(q)
 	case errors.Is(err, ErrNotYet):
 		in.log.Error("the queue cannot be opened yet: webhooks are answered 503 until it is", zap.Error(err))
-		in.running.Go(func() { in.reopen(e) })
+		in.running.Go(in.reopen)
 	default:
 		return nil, fmt.Errorf("opening the queue: %w", err)
 	}
@@ -117,7 +117,7 @@ func openInbox(e Engine, log *zap.Logger) (*inbox, error) {
 }
 
 // reopen tries until the queue is open, or the inbox is closed.
-func (in *inbox) reopen(e Engine) {
+func (in *inbox) reopen() {
 	said := ""
 	for {
 		select {
@@ -125,20 +125,31 @@ func (in *inbox) reopen(e Engine) {
 			return
 		case <-time.After(reopenAfter):
 		}
-		q, err := e.Open(in, in.log)
-		if err != nil {
-			if err.Error() != said {
-				in.log.Error("opening the queue", zap.Error(err))
-				said = err.Error()
-			}
-			continue
+		opened, err := in.tryAgain()
+		if opened {
+			return
 		}
-		in.mu.Lock()
-		in.opened(q)
-		in.apply()
-		in.mu.Unlock()
-		return
+		if err != nil && err.Error() != said {
+			in.log.Error("opening the queue", zap.Error(err))
+			said = err.Error()
+		}
 	}
+}
+
+// tryAgain tries to open the queue as the newest configuration says.
+func (in *inbox) tryAgain() (opened bool, err error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.generations) == 0 {
+		return false, nil // between two configurations, or about to be closed
+	}
+	q, err := in.generations[len(in.generations)-1].engine.Open(in, in.log)
+	if err != nil {
+		return false, err
+	}
+	in.opened(q)
+	in.apply()
+	return true, nil
 }
 
 // opened makes an open queue available and says what is in it.

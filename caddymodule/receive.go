@@ -30,7 +30,9 @@ const unreadTimeout = 200 * time.Millisecond
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	in, err := h.app.await(r.Context())
 	if err != nil {
-		h.answer(w, refusal{outcome: unavailable, cause: err, unread: true})
+		refused := refusal{outcome: unavailable, cause: err, unread: true}
+		h.report(r, refused)
+		h.answer(w, refused)
 		return nil
 	}
 	receipt, refused := h.receive(in, w, r)
@@ -81,11 +83,12 @@ func (h *Handler) receive(in *inbox, w http.ResponseWriter, r *http.Request) (re
 	}
 
 	now := time.Now()
-	v, claims, err := h.verify(vr, now)
+	i, claims, err := h.verify(vr, now)
 	if err != nil {
 		return received{}, unauthorized(err)
 	}
-	id, keys, err := h.ids.keys(v.scheme, claims, vr)
+	v := &h.verifiers[i]
+	id, keys, err := h.ids.keys(i, claims, vr)
 	if err != nil {
 		return received{}, refusal{outcome: badRequest, cause: err}
 	}
@@ -163,18 +166,18 @@ func (h *Handler) checkHeaders(r *verify.Request) error {
 	return errors.Join(errs...)
 }
 
-// verify returns the first scheme that accepts the request, and its claims.
-func (h *Handler) verify(r *verify.Request, now time.Time) (*namedVerifier, verify.Claims, error) {
+// verify returns the number of the first scheme that accepts the request, and
+// its claims.
+func (h *Handler) verify(r *verify.Request, now time.Time) (int, verify.Claims, error) {
 	var errs []error
-	for i := range h.verifiers {
-		v := &h.verifiers[i]
+	for i, v := range h.verifiers {
 		claims, err := v.Verify(r, now)
 		if err == nil {
-			return v, claims, nil
+			return i, claims, nil
 		}
 		errs = append(errs, err)
 	}
-	return nil, verify.Claims{}, errors.Join(errs...)
+	return 0, verify.Claims{}, errors.Join(errs...)
 }
 
 // answer sends a refusal. The sender is not told why: only its own mistakes
