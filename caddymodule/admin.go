@@ -4,6 +4,7 @@ package caddymodule
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ func init() {
 // `DELETE /<endpoint>/dead_letters/<id>` | discards one
 // `DELETE /<endpoint>/dead_letters` | discards all
 // `DELETE /<endpoint>/keys?id=<id>` | forgets an id, so that the sender can send it again; `id` is repeated for one of several parts
+// `DELETE /<endpoint>/keys?content=<hash>` | forgets a content, by the hash that the log shows with a duplicate
 // `POST /<endpoint>/move?to=<name>` | moves everything of an endpoint that is not configured any more to another name
 //
 // GET only reads, POST acts and DELETE discards, so that remote access can be
@@ -217,11 +219,22 @@ func (r adminRequest) endpoints(ctx context.Context) (map[string]endpointView, e
 }
 
 func forget(r adminRequest) (any, error) {
-	parts := r.URL.Query()["id"]
-	if len(parts) == 0 {
-		return nil, badAdminRequest("say which id: ?id=…")
+	query := r.URL.Query()
+	ids, content := query["id"], query.Get("content")
+	kind, hash := queue.KeyID, [32]byte{}
+	switch {
+	case len(ids) > 0 && content == "":
+		hash = idHash(ids...)
+	case len(ids) == 0 && content != "":
+		decoded, err := hex.DecodeString(content)
+		if err != nil || len(decoded) != len(hash) {
+			return nil, badAdminRequest("content must be the hash that the log shows, of %d hexadecimal digits", 2*len(hash))
+		}
+		kind, hash = queue.KeyContent, [32]byte(decoded)
+	default:
+		return nil, badAdminRequest("say which one: ?id=… or ?content=…")
 	}
-	if err := r.queue.Forget(r.Context(), r.endpoint, queue.KeyID, idHash(parts...)); err != nil {
+	if err := r.queue.Forget(r.Context(), r.endpoint, kind, hash); err != nil {
 		return nil, err
 	}
 	return map[string]int{"forgotten": 1}, nil

@@ -3,8 +3,11 @@
 package caddymodule_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -165,6 +168,45 @@ func TestForgottenIDIsAcceptedAgain(t *testing.T) {
 	}
 }
 
+// What a content is forgotten by is in the log, with the duplicate.
+func TestForgottenContentIsAcceptedAgain(t *testing.T) {
+	app := newApplication(t)
+	s := newServer(t)
+	log := filepath.Join(t.TempDir(), "log")
+	err := s.tryLoad(s.caddyfile("log {\n\t\toutput file "+log+"\n\t}", fmt.Sprintf(`
+	webhook_inbox demo {
+		verify token X-Webhook-Token secret-token
+		dedupe 1h on content
+		deliver %s
+	}
+`, app.addr)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		s.expect(202, "POST", "/", tokenHeader("1"), "the same")
+	}
+	app.next()
+	var content string
+	eventually(t, "the duplicate is in the log", func() bool {
+		data, err := os.ReadFile(log)
+		if err != nil {
+			return false
+		}
+		for line := range strings.Lines(string(data)) {
+			var entry struct{ Msg, Content string }
+			if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "webhook is a duplicate" {
+				content = entry.Content
+			}
+		}
+		return content != ""
+	})
+	var done map[string]int
+	s.adminJSON("DELETE", "/webhook_inbox/endpoints/demo/keys?content="+content, &done)
+	s.expect(202, "POST", "/", tokenHeader("1"), "the same")
+	app.next()
+}
+
 func TestOrphanedEndpointIsMoved(t *testing.T) {
 	app := newApplication(t)
 	s := serve(t, fmt.Sprintf(deadSite, app.addr))
@@ -202,6 +244,9 @@ func TestAdminRefusesWhatItDoesNotKnow(t *testing.T) {
 		{400, "GET", "/webhook_inbox/endpoints/demo/dead_letters?limit=0"},
 		{400, "GET", "/webhook_inbox/endpoints/demo/dead_letters?after=x"},
 		{400, "DELETE", "/webhook_inbox/endpoints/demo/keys"},
+		{400, "DELETE", "/webhook_inbox/endpoints/demo/keys?content=abc"},
+		{400, "DELETE", "/webhook_inbox/endpoints/demo/keys?id=1&content=" + strings.Repeat("0", 64)},
+		{404, "DELETE", "/webhook_inbox/endpoints/demo/keys?content=" + strings.Repeat("0", 64)},
 		{405, "POST", "/webhook_inbox/endpoints/demo/dead_letters"},
 		{405, "DELETE", "/webhook_inbox/endpoints"},
 	} {

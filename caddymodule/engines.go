@@ -141,9 +141,15 @@ func (e *BadgerEngine) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.ArgErr()
 	}
+	seen := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		option := d.Val()
+		if seen[option] {
+			return d.Errf("%s is there twice", option)
+		}
+		seen[option] = true
 		var err error
-		switch option := d.Val(); option {
+		switch option {
 		case "max_size":
 			e.MaxSize, err = parseSize(d)
 		case "min_free_space":

@@ -4,6 +4,7 @@ package caddymodule
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"math/rand/v2"
 	"net/http"
@@ -57,6 +58,7 @@ type received struct {
 	queue.Receipt
 	senderID string
 	scheme   string
+	keys     []queue.Key
 }
 
 // receive takes a request into the queue, or says why not.
@@ -114,7 +116,7 @@ func (h *Handler) receive(in *inbox, w http.ResponseWriter, r *http.Request) (re
 	case err != nil:
 		return received{}, refusal{outcome: unavailable, cause: err}
 	}
-	return received{receipt, id, v.scheme}, refusal{}
+	return received{receipt, id, v.scheme, keys}, refusal{}
 }
 
 // precheck refuses what need not be looked at any closer.
@@ -231,14 +233,22 @@ func (h *Handler) reportReceipt(r *http.Request, rec received) {
 	case queue.Revived:
 		level, text = zap.InfoLevel, "webhook accepted in place of a dead letter"
 	}
-	if ce := h.log.Check(level, text); ce != nil {
-		ce.Write(
-			zap.String("endpoint", h.Endpoint),
-			zap.Stringer("message", rec.ID),
-			zap.String("sender_id", truncate(rec.senderID, 128)),
-			zap.String("scheme", rec.scheme),
-		)
+	ce := h.log.Check(level, text)
+	if ce == nil {
+		return
 	}
+	fields := []zap.Field{
+		zap.String("endpoint", h.Endpoint),
+		zap.Stringer("message", rec.ID),
+		zap.String("sender_id", truncate(rec.senderID, 128)),
+		zap.String("scheme", rec.scheme),
+	}
+	for _, k := range rec.keys {
+		if k.Kind == queue.KeyContent { // with which an operator can forget it
+			fields = append(fields, zap.String("content", hex.EncodeToString(k.Hash[:])))
+		}
+	}
+	ce.Write(fields...)
 }
 
 func truncate(s string, n int) string {

@@ -58,6 +58,13 @@ func serve(t *testing.T, site string) *server {
 	return s
 }
 
+// within returns s for a subtest, which can fail by it.
+func (s *server) within(t *testing.T) *server {
+	sub := *s
+	sub.t = t
+	return &sub
+}
+
 // load loads a configuration, replacing the one that runs.
 func (s *server) load(site string) {
 	s.t.Helper()
@@ -72,6 +79,9 @@ func (s *server) tryLoad(caddyfile string) error {
 	if err != nil {
 		return fmt.Errorf("adapting: %w", err)
 	}
+	// Caddy closes the connections of the configuration that it replaces, maybe
+	// when the next request is on its way in one.
+	defer http.DefaultClient.CloseIdleConnections()
 	return caddy.Load(config, true)
 }
 
@@ -115,19 +125,15 @@ func (s *server) stop() {
 }
 
 // send sends a request and returns its answer with an empty body.
+//
+// Connections that wait to be accepted when Caddy closes the listener of the
+// configuration that it replaces are reset, and nobody has read the request.
 func (s *server) send(method, uri string, header http.Header, body string) *http.Response {
 	s.t.Helper()
-	r, err := http.NewRequestWithContext(s.t.Context(), method, "http://"+s.addr+uri, strings.NewReader(body))
-	if err != nil {
-		s.t.Fatal(err)
+	resp, err := s.trySend(method, uri, header, body)
+	for tries := 1; err != nil && tries < 3; tries++ {
+		resp, err = s.trySend(method, uri, header, body)
 	}
-	for name, values := range header {
-		r.Header[name] = values
-	}
-	if host := header.Get("Host"); host != "" {
-		r.Host = host
-	}
-	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		s.t.Fatalf("%s %s: %v", method, uri, err)
 	}
@@ -140,6 +146,20 @@ func (s *server) send(method, uri string, header http.Header, body string) *http
 		s.t.Errorf("%s %s: the answer has a body: %q", method, uri, data)
 	}
 	return resp
+}
+
+func (s *server) trySend(method, uri string, header http.Header, body string) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(s.t.Context(), method, "http://"+s.addr+uri, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	if host := header.Get("Host"); host != "" {
+		r.Host = host
+	}
+	return http.DefaultClient.Do(r)
 }
 
 // expect sends a request and checks the status of its answer.
@@ -205,6 +225,17 @@ func (s *server) endpoint(name string) (e endpoint) {
 	return e
 }
 
+// receive returns what comes out of a channel.
+func receive[T any](t *testing.T, from <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(patience):
+		t.Fatalf("waited %v in vain until %s", patience, what)
+	}
+	return v
+}
+
 // eventually waits until ok returns true.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
@@ -255,6 +286,12 @@ func (a *application) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(int(a.status.Load()))
+}
+
+// within returns a for a subtest, which can fail by it. The application itself is
+// the same.
+func (a *application) within(t *testing.T) *application {
+	return &application{t: t, addr: a.addr, got: a.got}
 }
 
 // next returns the next delivery.
