@@ -25,6 +25,7 @@ func (d *Dispatcher) started(a *attempt) {
 	id := a.delivery.Message.ID
 	a.changes = d.health.changes
 	d.inFlight[id] = struct{}{}
+	d.current++
 	if a.probe {
 		d.probing = true
 		d.health.probing(id)
@@ -89,18 +90,13 @@ func (a *attempt) settle(v verdict) error {
 // of the message. The caller holds the lock.
 func (d *Dispatcher) decide(a *attempt, r Result) verdict {
 	now, id := time.Now(), a.delivery.Message.ID
-	h := a.delivery.History
-	if owed, ok := d.owed[id]; ok {
-		h.Failures -= owed.Failures
-		h.Delayed -= owed.Delayed
-		delete(d.owed, id)
-	}
-	// An engine that failed halfway may have given a refund twice.
-	h.Failures, h.Delayed = max(0, h.Failures), max(0, h.Delayed)
+	h := d.refunded(id, a.delivery.History)
 
-	// An attempt that began before an outage, or before its end, says nothing of
-	// the endpoint now, unless it delivered.
+	// An attempt that began before an outage, or before its end, or that went
+	// through a route that was replaced, says nothing of the endpoint now, unless
+	// it delivered.
 	recent := a.changes == d.health.changes
+	rerouted := a.target.Route != d.target.Route
 	switch {
 	case r.delivered():
 		d.pace.delivered()
@@ -114,13 +110,13 @@ func (d *Dispatcher) decide(a *attempt, r Result) verdict {
 		d.health.probeFailed(r, a.target.Route, now)
 		d.stored.outage = false
 		return judge(a.target.Policy, r, h, inOutage)
-	case d.health.outage != nil || !recent:
+	case d.health.outage != nil || !recent || rerouted:
 		return judge(a.target.Policy, r, h, inOutage)
 	case !a.target.blames(r):
 		d.health.answered()
 	case d.health.failed(id, r, d.target.Route, now):
 		d.outageBegan()
-		return judge(a.target.Policy, r, h, inOutage)
+		return judge(a.target.Policy, r, d.refunded(id, h), inOutage)
 	}
 
 	v := judge(a.target.Policy, r, h, ordinary)
@@ -135,19 +131,34 @@ func (d *Dispatcher) decide(a *attempt, r Result) verdict {
 	return v
 }
 
+// refunded returns the history without what is owed to the message.
+func (d *Dispatcher) refunded(id ID, h History) History {
+	owed := d.owed[id]
+	delete(d.owed, id)
+	// An engine that failed halfway may have given a refund twice.
+	h.Failures = max(0, h.Failures-owed.Failures)
+	h.Delayed = max(0, h.Delayed-owed.Delayed)
+	return h
+}
+
 // outageBegan takes back what was charged to the messages. Those in flight have
 // their histories in memory, all others in the engine.
 func (d *Dispatcher) outageBegan() {
 	o := *d.health.outage
+	d.current = 0
 	for id, r := range d.health.refunds() {
-		d.owed[id] = r
+		before := d.owed[id]
+		d.owed[id] = Refund{id, before.Failures + r.Failures, before.Delayed + r.Delayed}
 	}
 	d.stored.outage, d.stored.ready = false, false
 	d.news = append(d.news, func() { d.observer.OutageBegan(o, false) })
 	d.replan()
 }
 
+// outageEnded begins anew, carefully. Attempts that still hang from before do
+// not hold the new ones up.
 func (d *Dispatcher) outageEnded(o Outage) {
+	d.current = 0
 	d.pace.restart()
 	d.stored.outage, d.stored.ready = false, false
 	d.news = append(d.news, func() { d.observer.OutageEnded(o) })
@@ -157,6 +168,9 @@ func (d *Dispatcher) outageEnded(o Outage) {
 // ended frees what the attempt held, after it was settled.
 func (d *Dispatcher) ended(a *attempt) {
 	delete(d.inFlight, a.delivery.Message.ID)
+	if a.changes == d.health.changes {
+		d.current--
+	}
 	if a.probe {
 		d.probing = false
 	}

@@ -46,6 +46,7 @@ type Dispatcher struct {
 	stopping bool
 	probing  bool            // a probe is under way
 	inFlight map[ID]struct{} // messages of attempts under way
+	current  int             // those of inFlight since the last beginning or end of an outage
 	owed     map[ID]Refund   // to messages that were in flight when an outage began
 	warned   bool            // of a stale timestamp
 	stored   stored
@@ -150,7 +151,7 @@ func (d *Dispatcher) next(now time.Time) (action, time.Time) {
 		return actProbe, time.Time{}
 	case now.Before(d.pace.pausedUntil):
 		return actWait, d.pace.pausedUntil
-	case len(d.inFlight) >= d.pace.window:
+	case len(d.inFlight) >= d.pace.limit || d.current >= d.pace.window:
 		return actWait, time.Time{}
 	default:
 		return actReceive, time.Time{}

@@ -157,3 +157,29 @@ func TestARefundGivenTwiceIsNoLoss(t *testing.T) {
 		}
 	})
 }
+
+// A crash at the end of an outage must not leave messages behind that wait: the
+// outage is only forgotten once they are ready.
+func TestAnOutageIsForgottenOnlyWhenItsMessagesAreReady(t *testing.T) {
+	open(t, broken, func(s *site) {
+		on, _ := failing(s, queuetest.OpMakeReady, errDisk)
+		on.Store(false)
+		s.publish(5)
+		s.start()
+		s.pass(10 * time.Second)
+		s.inOutage(true)
+		on.Store(true)
+		s.answerWith(ok)
+		s.pass(30 * time.Second)
+		if _, in := s.d.Outage(); in {
+			s.Fatal("the outage goes on")
+		}
+		if o, err := s.q.Outage(s.Context(), endpoint); o == nil || err != nil {
+			s.Fatalf("the queue remembers %v, %v", o, err)
+		}
+		on.Store(false)
+		s.pass(10 * time.Second)
+		s.inOutage(false)
+		s.counts(0, 5, 0)
+	})
+}

@@ -33,6 +33,9 @@ type site struct {
 	opened time.Time
 	stop   func() // ends Run and waits for it
 
+	// through is what the dispatcher has the queue through.
+	through func(queue.Receiver) queue.Receiver
+
 	mu       sync.Mutex
 	answer   func(ctx context.Context, m *queue.Message, attempt int) queue.Result
 	tries    []try
@@ -65,16 +68,17 @@ func open(t *testing.T, answer queue.Result, test func(s *site)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &site{T: t, q: queuetest.NewMemory(), opened: time.Now(), stop: func() {}}
+		s.through = func(r queue.Receiver) queue.Receiver { return r }
 		s.answerWith(answer)
 		s.target = queue.Target{Policy: queue.DefaultPolicy(), Route: "route 1", Deliver: s.deliver}
+		t.Cleanup(func() { s.stop() })
 		test(s)
-		s.stop()
 	})
 }
 
 // start runs a new dispatcher.
 func (s *site) start() {
-	s.d = queue.NewDispatcher(s.q, endpoint, s.target, s)
+	s.d = queue.NewDispatcher(s.through(s.q), endpoint, s.target, s)
 	ctx, cancel := context.WithCancel(s.Context())
 	done := make(chan struct{})
 	go func() {

@@ -59,7 +59,7 @@ type AttemptOutcome string
 const (
 	Delivered   AttemptOutcome = "delivered"
 	Retried     AttemptOutcome = "retried"     // failed, which was counted
-	Held        AttemptOutcome = "held"        // failed in an outage, which was not
+	Held        AttemptOutcome = "held"        // failed in an outage, or through a replaced route, which was not
 	Throttled   AttemptOutcome = "throttled"   // answered 429
 	Buried      AttemptOutcome = "buried"      // given up on
 	Interrupted AttemptOutcome = "interrupted" // not delivered because of a shutdown

@@ -4,10 +4,13 @@ package queue_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,18 +73,22 @@ func TestAnOutageBeginsWhenThreeAttemptsInARowCouldNotConnect(t *testing.T) {
 }
 
 func TestAnAnswerInBetweenIsAConnection(t *testing.T) {
-	open(t, ok, func(s *site) {
-		s.respond(func(_ context.Context, _ *queue.Message, attempt int) queue.Result {
-			if attempt%3 == 0 {
-				return broken
-			}
-			return offline
+	for _, answer := range []queue.Result{broken, {Status: 429}, {Err: errors.New("cut off")}} {
+		t.Run(fmt.Sprint(answer.Status), func(t *testing.T) {
+			open(t, ok, func(s *site) {
+				s.respond(func(_ context.Context, _ *queue.Message, attempt int) queue.Result {
+					if attempt%3 == 0 {
+						return answer
+					}
+					return offline
+				})
+				s.publish(1)
+				s.start()
+				s.pass(5 * time.Hour)
+				s.inOutage(false)
+			})
 		})
-		s.publish(1)
-		s.start()
-		s.pass(5 * time.Hour)
-		s.inOutage(false)
-	})
+	}
 }
 
 func TestFinalAnswersAndThrottlingDoNotBeginAnOutage(t *testing.T) {
@@ -212,6 +219,130 @@ func TestAMessageThatArrivesInAnOutageWaitsForTheNextProbe(t *testing.T) {
 	})
 }
 
+func TestAReceiveThatWaitsEndsWhenAnOutageBegins(t *testing.T) {
+	open(t, ok, func(s *site) {
+		s.respond(after(time.Second, broken))
+		s.publish(5)
+		s.start()
+		s.pass(1100 * time.Millisecond)
+		if n := len(s.seen().began); n != 1 {
+			s.Fatalf("the observer was told of %d outages", n)
+		}
+		s.publish(1)
+		synctest.Wait()
+		if n := s.stats().Retrying; n != 5 {
+			s.Errorf("%d messages were handed out, want 5", n)
+		}
+	})
+}
+
+// A failure that was under way when the outage ended is the outage's, too.
+func TestFailuresFromBeforeTheEndAreNotCountedAfterIt(t *testing.T) {
+	open(t, ok, func(s *site) {
+		slow := make(map[queue.ID]bool)
+		for _, id := range s.publish(10) {
+			slow[id] = true
+		}
+		var recovered atomic.Bool
+		s.respond(func(ctx context.Context, m *queue.Message, attempt int) queue.Result {
+			switch {
+			case slow[m.ID] && attempt == 1:
+				return after(20*time.Second, broken)(ctx, m, attempt)
+			case recovered.Load():
+				return ok
+			default:
+				return offline
+			}
+		})
+		s.target.MaxAttempts = 10
+		s.start()
+		s.pass(time.Second)
+		s.publish(3)
+		s.inOutage(true)
+		recovered.Store(true)
+		s.pass(10 * time.Second)
+		s.inOutage(false)
+		s.counts(10, 3, 0)
+		s.pass(10 * time.Second)
+		s.counts(0, 13, 0)
+		if n := len(s.seen().began); n != 1 {
+			s.Errorf("%d outages began", n)
+		}
+		for k := range mustKept(s) {
+			if k.History.Failures != 0 || k.History.Delayed != 0 {
+				s.Errorf("a history is %+v", k.History)
+			}
+		}
+	})
+}
+
+func TestAttemptsThatHangFromBeforeCountTowardsConcurrency(t *testing.T) {
+	open(t, ok, func(s *site) {
+		s.target.Concurrency = 6
+		slow := make(map[queue.ID]bool)
+		for _, id := range s.publish(5) {
+			slow[id] = true
+		}
+		var recovered atomic.Bool
+		s.respond(func(ctx context.Context, m *queue.Message, attempt int) queue.Result {
+			switch {
+			case slow[m.ID]:
+				return after(29*time.Second, broken)(ctx, m, attempt)
+			case recovered.Load():
+				return after(500*time.Millisecond, ok)(ctx, m, attempt)
+			default:
+				return offline
+			}
+		})
+		s.start()
+		s.pass(time.Second)
+		s.publish(50)
+		s.inOutage(true)
+		recovered.Store(true)
+		s.pass(20 * time.Second)
+		s.inOutage(false)
+		if most := s.atOnce(); most != 6 {
+			s.Errorf("%d attempts at once, want 6", most)
+		}
+	})
+}
+
+func TestAMessageHandedOutInTheMomentAnOutageBeginsIsGivenBack(t *testing.T) {
+	open(t, ok, func(s *site) {
+		s.through = func(r queue.Receiver) queue.Receiver { return slowly{r, s.opened} }
+		s.respond(after(time.Second, broken))
+		s.publish(5)
+		s.start()
+		s.pass(900 * time.Millisecond)
+		last := s.publish(1)[0]
+		s.pass(600 * time.Millisecond)
+		s.inOutage(true)
+		s.pass(400 * time.Millisecond)
+		if slices.Contains(s.tried(), last) {
+			s.Error("it was tried")
+		}
+		s.counts(6, 0, 0)
+		if n := s.stats().InFlight; n != 0 {
+			s.Errorf("%d are in flight", n)
+		}
+	})
+}
+
+// slowly hands a message out half a second late, come what may, unless it was
+// there at first.
+type slowly struct {
+	queue.Receiver
+	opened time.Time
+}
+
+func (r slowly) Receive(ctx context.Context, endpoint string, lease time.Duration) (queue.Delivery, error) {
+	d, err := r.Receiver.Receive(ctx, endpoint, lease)
+	if err == nil && d.Message.ReceivedAt.After(r.opened) {
+		time.Sleep(500 * time.Millisecond)
+	}
+	return d, err
+}
+
 func TestTheFirstDeliveryEndsTheOutageAndAllIsReadyOldestFirst(t *testing.T) {
 	open(t, broken, func(s *site) {
 		s.target.Concurrency = 1
@@ -296,9 +427,14 @@ func TestFailuresOfAnOutageAreNotCounted(t *testing.T) {
 			}
 			return broken
 		})
-		s.pass(10 * time.Second)
+		for s.now() == 0 {
+			s.pass(100 * time.Millisecond)
+		}
 		ids = append(ids, s.publish(1)...)
 		s.inOutage(true)
+		if s.now() != 1 {
+			s.Fatal("nothing is in flight")
+		}
 		s.pass(time.Hour)
 		s.stop()
 
@@ -312,6 +448,24 @@ func TestFailuresOfAnOutageAreNotCounted(t *testing.T) {
 			}
 		}
 		s.counts(5, 0, 0)
+	})
+}
+
+func TestRefundsAreDurableAsSoonAsTheOutageIs(t *testing.T) {
+	open(t, broken, func(s *site) {
+		s.publish(4)
+		s.start()
+		s.pass(time.Minute)
+		s.publish(1)
+		s.inOutage(true)
+		s.pass(100 * time.Millisecond)
+		s.crash()
+		s.stop()
+		for id, h := range s.histories() {
+			if h.Failures != 0 || h.Delayed != 0 {
+				s.Errorf("the history of %s is %+v", id, h)
+			}
+		}
 	})
 }
 
@@ -504,6 +658,24 @@ func TestAProbeThroughTheOldRouteDoesNotDelayTheNewOne(t *testing.T) {
 	})
 }
 
+func TestFailuresThroughAReplacedRouteAreNotCounted(t *testing.T) {
+	open(t, ok, func(s *site) {
+		s.respond(after(10*time.Second, broken))
+		s.target.MaxAttempts = 1
+		s.publish(10)
+		s.start()
+		s.pass(time.Second)
+		s.answerWith(ok)
+		s.target.Route = "route 2"
+		s.d.SetTarget(s.target)
+		s.pass(10 * time.Second)
+		s.counts(0, 10, 0)
+		if len(s.seen().began) > 0 {
+			s.Error("an outage began")
+		}
+	})
+}
+
 func TestABacklogIsDeliveredInOrderAfterAnOutage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("publishes 100,000 messages")
@@ -512,7 +684,7 @@ func TestABacklogIsDeliveredInOrderAfterAnOutage(t *testing.T) {
 		s.target.Concurrency = 1
 		s.start()
 		ids := s.publish(100_000)
-		s.pass(time.Hour)
+		s.pass(5 * time.Minute)
 		s.inOutage(true)
 		tried := s.tried()
 		s.answerWith(ok)

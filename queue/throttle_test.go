@@ -41,6 +41,42 @@ func TestA429PausesTheEndpointForAsLongAsItAsks(t *testing.T) {
 	}
 }
 
+func TestAReceiveThatWaitsEndsWhenAPauseBegins(t *testing.T) {
+	open(t, ok, func(s *site) {
+		s.respond(after(time.Second, queue.Result{Status: 429, RetryAfter: time.Minute}))
+		s.publish(1)
+		s.start()
+		s.pass(2 * time.Second)
+		if a := s.seen().attempts[0]; a.Outcome != queue.Throttled || a.Delay != time.Minute {
+			s.Errorf("the attempt is %+v", a)
+		}
+		s.publish(1)
+		s.pass(30 * time.Second)
+		if n := s.stats().Retrying; n != 1 {
+			s.Errorf("%d messages were handed out, want 1", n)
+		}
+	})
+}
+
+// When several are throttled at once, each waits until the pause is over.
+func TestThrottledMessagesWaitForTheLongestPause(t *testing.T) {
+	open(t, ok, func(s *site) {
+		var n atomic.Int64
+		s.respond(func(ctx context.Context, m *queue.Message, attempt int) queue.Result {
+			asked := time.Duration(n.Add(1)) * time.Minute
+			return after(time.Duration(asked/60), queue.Result{Status: 429, RetryAfter: 4*time.Minute - asked})(ctx, m, attempt)
+		})
+		s.publish(3)
+		s.start()
+		s.pass(10 * time.Second)
+		for _, a := range s.seen().attempts {
+			if a.Delay < 2*time.Minute+50*time.Second || a.Delay > 3*time.Minute {
+				s.Errorf("a message waits for %v, want about three minutes", a.Delay)
+			}
+		}
+	})
+}
+
 func TestA429WithoutATimePausesWithBackoff(t *testing.T) {
 	open(t, queue.Result{Status: 429}, func(s *site) {
 		s.target.Concurrency = 1

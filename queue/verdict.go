@@ -38,7 +38,7 @@ type circumstances int
 
 const (
 	ordinary circumstances = iota
-	inOutage               // the failure is the endpoint's own
+	inOutage               // the failure is the endpoint's own, or that of a replaced route
 	stopping               // the failure may be the shutdown's
 )
 

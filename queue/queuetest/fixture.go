@@ -38,7 +38,7 @@ type fixture struct {
 }
 
 func newFixture(t *testing.T, e Engine, dir string, maxSize int64) *fixture {
-	f := &fixture{T: t, engine: e, dir: dir, unit: 400 * time.Millisecond, brief: 50 * time.Millisecond}
+	f := &fixture{T: t, engine: e, dir: dir, unit: time.Second, brief: 50 * time.Millisecond}
 	if e.Bubble {
 		f.unit = time.Minute
 	}

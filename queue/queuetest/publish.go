@@ -5,8 +5,8 @@ package queuetest
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
-	"math/rand/v2"
 	"net/http"
 	"reflect"
 	"strings"
@@ -259,8 +259,6 @@ func plain(m *queue.Message) queue.Message {
 
 func noise(n int) []byte {
 	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(rand.Uint32())
-	}
+	rand.Read(b)
 	return b
 }

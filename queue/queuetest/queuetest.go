@@ -50,10 +50,14 @@ type Engine struct {
 
 // Run tests that the engine keeps the contract. Its tests run in parallel.
 func Run(t *testing.T, e Engine) {
-	groups := []struct {
-		name     string
-		promises []promise
-	}{
+	for _, c := range contract() {
+		c.run(t, e)
+	}
+}
+
+// contract returns all promises, by what they are about.
+func contract() []chapter {
+	return []chapter{
 		{"Publish", publishPromises()},
 		{"Dedupe", dedupePromises()},
 		{"Full", fullPromises()},
@@ -73,17 +77,24 @@ func Run(t *testing.T, e Engine) {
 		{"Close", closePromises()},
 		{"Random", randomPromises()},
 	}
-	for _, g := range groups {
-		t.Run(g.name, func(t *testing.T) {
-			t.Parallel()
-			for _, p := range g.promises {
-				t.Run(p.name, func(t *testing.T) {
-					t.Parallel()
-					p.run(t, e)
-				})
-			}
-		})
-	}
+}
+
+// A chapter is the promises about one thing.
+type chapter struct {
+	name     string
+	promises []promise
+}
+
+func (c chapter) run(t *testing.T, e Engine) {
+	t.Run(c.name, func(t *testing.T) {
+		t.Parallel()
+		for _, p := range c.promises {
+			t.Run(p.name, func(t *testing.T) {
+				t.Parallel()
+				p.run(t, e)
+			})
+		}
+	})
 }
 
 // A promise is one sentence of the contract with its test.

@@ -69,6 +69,16 @@ func makeReadyPromises() []promise {
 				f.Fatalf("history is %+v, want %+v", h, tried)
 			}
 		}},
+		{name: "a refund does not reach a message in flight", test: func(f *fixture) {
+			m := f.give(here)
+			f.ok(f.takeThis(m).Lease.Nack(0, tried))
+			f.takeThis(m)
+			f.ok(f.MakeReady(f.Context(), here, []queue.Refund{{ID: m.ID, Failures: 1, Delayed: time.Minute}}))
+			f.reopen()
+			if h := f.takeThis(m).History; h != tried {
+				f.Fatalf("history is %+v, want %+v", h, tried)
+			}
+		}},
 		{name: "a message made ready can back off again", test: func(f *fixture) {
 			m := f.give(here)
 			f.ok(f.takeThis(m).Lease.Nack(f.units(1000), tried))
