@@ -3,7 +3,6 @@
 package caddymodule
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -14,7 +13,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
 func init() {
@@ -276,143 +274,6 @@ func (h *Handler) unmarshalRespond(d *caddyfile.Dispenser) error {
 	}
 	if h.Respond > 299 {
 		return d.Errf("respond %d: expected a status from 200 to 299, with which the sender is done", h.Respond)
-	}
-	return nil
-}
-
-// unmarshalDeliver reads upstreams, or a block with a route.
-func (h *Handler) unmarshalDeliver(helper httpcaddyfile.Helper) error {
-	segment := helper.Dispenser.NewFromNextSegment()
-	segment.Next() // deliver
-	upstreams := segment.RemainingArgs()
-	hasBlock := segment.NextBlock(segment.Nesting())
-	segment.Reset()
-	segment.Next() // deliver again, so that errors have its line
-	switch {
-	case len(upstreams) > 0 && hasBlock:
-		return segment.Errf("deliver takes upstreams or a block: deliver { reverse_proxy %s { … } }", strings.Join(upstreams, " "))
-	case len(upstreams) > 0:
-		return h.deliverTo(helper.WithDispenser(caddyfile.NewDispenser(
-			append([]caddyfile.Token{renamed(segment.Token(), "reverse_proxy")}, argTokens(segment)...))))
-	case !hasBlock:
-		return segment.Err("deliver is empty: expected upstreams, or a block with the directives of a route")
-	}
-	segment.Reset()
-	inner := helper.WithDispenser(segment)
-	inner.BlockState = map[string]any{appName: h.Endpoint}
-	route, err := httpcaddyfile.ParseSegmentAsSubroute(inner)
-	if err != nil {
-		return err
-	}
-	subroute, ok := route.(*caddyhttp.Subroute)
-	if !ok {
-		return helper.Errf("deliver: unexpected %T", route)
-	}
-	if h.Deliver, err = renameGroups(subroute.Routes); err != nil {
-		return helper.Errf("deliver: %v", err)
-	}
-	return nil
-}
-
-func renamed(t caddyfile.Token, name string) caddyfile.Token {
-	t.Text = name
-	return t
-}
-
-func argTokens(d *caddyfile.Dispenser) (tokens []caddyfile.Token) {
-	for d.NextArg() {
-		tokens = append(tokens, d.Token())
-	}
-	return tokens
-}
-
-// deliverTo is the short form. It goes past the directive reverse_proxy, which
-// would take a first argument such as /path for a matcher; its own parser would
-// take that for a host.
-func (h *Handler) deliverTo(helper httpcaddyfile.Helper) error {
-	for helper.Next() {
-		if text := helper.Val(); text == "*" || strings.HasPrefix(text, "/") || strings.HasPrefix(text, "@") {
-			return helper.Errf("deliver %s: it takes no matcher, only upstreams such as app:8080; a matcher goes into its block", text)
-		}
-	}
-	helper.Reset()
-	proxy := new(reverseproxy.Handler)
-	if err := proxy.UnmarshalCaddyfile(helper.Dispenser); err != nil {
-		return err
-	}
-	if err := proxy.FinalizeUnmarshalCaddyfile(helper); err != nil {
-		return err
-	}
-	h.Deliver = caddyhttp.RouteList{{
-		HandlersRaw: []json.RawMessage{caddyconfig.JSONModuleObject(proxy, "handler", "reverse_proxy", nil)},
-	}}
-	return nil
-}
-
-func (h *Handler) unmarshalRetry(d *caddyfile.Dispenser) error {
-	if d.NextArg() {
-		return d.Err("retry takes a block")
-	}
-	h.Retry = new(Retry)
-	seen := make(map[string]bool)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		option := d.Val()
-		if seen[option] {
-			return d.Errf("%s is there twice", option)
-		}
-		seen[option] = true
-		var err error
-		switch option {
-		case "backoff":
-			err = h.Retry.unmarshalBackoff(d)
-		case "give_up_after":
-			h.Retry.GiveUpAfter = new(caddy.Duration)
-			err = parseDurationOrZero(d, h.Retry.GiveUpAfter)
-		case "max_attempts":
-			err = parseInt(d, 0, &h.Retry.MaxAttempts)
-		case "give_up_on":
-			err = h.Retry.unmarshalGiveUpOn(d)
-		default:
-			err = d.Errf("unrecognized option of retry: %s; expected backoff, give_up_after, max_attempts or give_up_on", option)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *Retry) unmarshalBackoff(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
-	if len(args) < 1 || len(args) > 2 {
-		return d.Err("expected: backoff <first> [<longest>]")
-	}
-	for i, to := range []*caddy.Duration{&r.First, &r.Longest}[:len(args)] {
-		delay, err := caddy.ParseDuration(args[i])
-		if err != nil || delay <= 0 {
-			return d.Errf("backoff %s: expected a duration such as 1s", args[i])
-		}
-		*to = caddy.Duration(delay)
-	}
-	return nil
-}
-
-func (r *Retry) unmarshalGiveUpOn(d *caddyfile.Dispenser) error {
-	const usage = "expected statuses such as 410 or 4xx, or off"
-	args := d.RemainingArgs()
-	if len(args) == 0 {
-		return d.Errf("give_up_on: %s", usage)
-	}
-	r.GiveUpOn = &[]int{}
-	if len(args) == 1 && args[0] == "off" {
-		return nil
-	}
-	for _, arg := range args {
-		status, err := strconv.Atoi(strings.TrimSuffix(arg, "xx"))
-		if class := strings.HasSuffix(arg, "xx"); err != nil || class && (status < 3 || status > 5) || !class && (status < 300 || status > 599) {
-			return d.Errf("give_up_on %s: %s", arg, usage)
-		}
-		*r.GiveUpOn = append(*r.GiveUpOn, status)
 	}
 	return nil
 }
