@@ -55,6 +55,9 @@ type inbox struct {
 	stopped context.Context
 	running sync.WaitGroup
 
+	// replaced tells reopen that there is a newer configuration.
+	replaced chan struct{}
+
 	mu          sync.Mutex
 	generations []*App // the newest is last
 	dispatchers map[string]*dispatching
@@ -98,6 +101,7 @@ func openInbox(e Engine, log *zap.Logger) (*inbox, error) {
 		key:         e.Key(),
 		metrics:     newMetrics(),
 		dispatchers: make(map[string]*dispatching),
+		replaced:    make(chan struct{}, 1),
 	}
 	in.logTo = newFollowingCore(log)
 	in.log = zap.New(in.logTo)
@@ -111,7 +115,8 @@ func openInbox(e Engine, log *zap.Logger) (*inbox, error) {
 		in.log.Error("the queue cannot be opened yet: webhooks are answered 503 until it is", zap.Error(err))
 		in.running.Go(in.reopen)
 	default:
-		return nil, fmt.Errorf("opening the queue: %w", err)
+		in.stop()
+		return nil, err // which says what was being opened
 	}
 	return in, nil
 }
@@ -123,6 +128,7 @@ func (in *inbox) reopen() {
 		select {
 		case <-in.stopped.Done():
 			return
+		case <-in.replaced:
 		case <-time.After(reopenAfter):
 		}
 		opened, err := in.tryAgain()
@@ -143,12 +149,14 @@ func (in *inbox) tryAgain() (opened bool, err error) {
 	if len(in.generations) == 0 {
 		return false, nil // between two configurations, or about to be closed
 	}
-	q, err := in.generations[len(in.generations)-1].engine.Open(in, in.log)
+	newest := in.generations[len(in.generations)-1]
+	q, err := newest.engine.Open(in, in.log)
 	if err != nil {
 		return false, err
 	}
 	in.opened(q)
 	in.apply()
+	in.warnOfOrphans(newest)
 	return true, nil
 }
 
@@ -176,6 +184,12 @@ func (in *inbox) opened(q queue.Queue) {
 func (in *inbox) attach(a *App) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if len(in.generations) > 0 {
+		select {
+		case in.replaced <- struct{}{}:
+		default:
+		}
+	}
 	in.generations = append(in.generations, a)
 	in.apply()
 	in.warnOfOrphans(a)
