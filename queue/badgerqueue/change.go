@@ -2,7 +2,10 @@
 
 package badgerqueue
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // A change is an operation that somebody waits for and that is not worth a type
 // of its own.
@@ -55,7 +58,8 @@ func (q *Queue) use(ctx context.Context) error {
 	if err := q.gate.enter(); err != nil {
 		return err
 	}
-	if err := q.flush(ctx); err != nil {
+	// On a full disk what was settled last is not seen. It is better than nothing.
+	if err := q.flush(ctx); err != nil && !errors.Is(err, errDiskLow) {
 		q.gate.leave()
 		return err
 	}

@@ -188,6 +188,7 @@ func (c *committer) commit(ops []operation) {
 		}
 		return
 	}
+	c.q.reclaimer.written.Add(b.bytes)
 	c.q.commits.note(c.q.state.commits)
 	c.q.scheduler.committed(touched)
 	for i, op := range ops {

@@ -5,6 +5,7 @@ package badgerqueue
 import (
 	"fmt"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,7 +15,7 @@ func freeSpace(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, fmt.Errorf("statfs of %s: %w", dir, err)
 	}
-	return int64(st.Bavail) * st.Bsize, nil
+	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
 // allocate makes the file size bytes long, with real blocks.
@@ -26,4 +27,12 @@ func allocate(f *os.File, size int64) error {
 		return fmt.Errorf("fallocate of %s: %w", f.Name(), err)
 	}
 	return nil
+}
+
+// blocksOf is what a file really takes: Badger's are mostly holes.
+func blocksOf(info os.FileInfo) int64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Blocks * 512
+	}
+	return info.Size()
 }

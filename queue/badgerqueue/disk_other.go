@@ -15,3 +15,5 @@ import (
 func freeSpace(string) (int64, error) { return math.MaxInt64 / 2, nil }
 
 func allocate(*os.File, int64) error { return errors.ErrUnsupported }
+
+func blocksOf(info os.FileInfo) int64 { return info.Size() }

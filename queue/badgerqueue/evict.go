@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-webhook-inbox/inbox/queue"
 )
 
-// maxEvicted is how many messages one batch evicts; more would not fit.
+// maxEvicted is how many messages and chunks one batch evicts; more may not fit.
 const maxEvicted = 1000
 
 // makeRoom makes room for a message, if need be by erasing messages that are
@@ -129,7 +129,7 @@ func (v *evictor) next(e *endpoint) (*victim, error) {
 	if first == nil {
 		return nil, nil
 	}
-	v.found++
+	v.found += 1 + int(first.record.body.chunks)
 	after := duePlace{first.place.due, first.place.seq + 1}
 	return first, v.seek(first.endpoint, after)
 }

@@ -3,16 +3,19 @@
 package badgerqueue
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
+	"github.com/caddy-webhook-inbox/inbox/queue/queuetest"
 )
 
 // small makes a database that opens fast and runs in a bubble.
@@ -122,4 +125,61 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// give publishes n messages at endpoint.
+func give(t testing.TB, q *Queue, endpoint string, n int) (given []*queue.Message) {
+	t.Helper()
+	for range n {
+		m := sender.Message(endpoint)
+		publish(t, q, queue.Accepted, queue.Publication{Message: m})
+		given = append(given, m)
+	}
+	return given
+}
+
+// sender makes the messages of all tests, so that no two have the same id.
+var sender queuetest.Sender
+
+func publish(t testing.TB, q *Queue, want queue.Outcome, p queue.Publication) {
+	t.Helper()
+	r, err := q.Publish(t.Context(), p)
+	must(t, err)
+	if r.Outcome != want {
+		t.Fatalf("outcome is %d, want %d", r.Outcome, want)
+	}
+}
+
+// receive takes the next message of endpoint, which must be there.
+func receive(t testing.TB, q *Queue, endpoint string) queue.Delivery {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	d, err := q.Receive(ctx, endpoint, time.Hour)
+	must(t, err)
+	return d
+}
+
+// nothing checks that no message of endpoint is ready.
+func nothing(t testing.TB, q *Queue, endpoint string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if d, err := q.Receive(ctx, endpoint, time.Hour); err == nil {
+		t.Fatalf("received %s, want nothing", d.Message.Request.Body)
+	}
+}
+
+func stats(t testing.TB, q *Queue, endpoint string) queue.Stats {
+	t.Helper()
+	all, err := q.Endpoints(t.Context())
+	must(t, err)
+	return all[endpoint]
+}
+
+// reopen closes q and opens its directory with the same options.
+func reopen(t testing.TB, q *Queue) *Queue {
+	t.Helper()
+	must(t, q.Close())
+	return openTest(t, q.opts)
 }

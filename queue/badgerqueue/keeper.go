@@ -9,7 +9,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// A keeper does what has to be done now and then: it watches the disk, erases
+// A keeper is the goroutine that does what has to be done now and then: it watches the disk, erases
 // what is kept no longer, keeps the keys of waiting messages, and gives room
 // back to the disk.
 type keeper struct {
@@ -40,12 +40,6 @@ func startKeeper(q *Queue) *keeper {
 	return k
 }
 
-// stop waits until the keeper does nothing more.
-func (k *keeper) stop() {
-	k.cancel()
-	<-k.ended
-}
-
 func (k *keeper) run(ctx context.Context) {
 	defer close(k.ended)
 	every := k.q.opts.every
@@ -55,6 +49,8 @@ func (k *keeper) run(ctx context.Context) {
 	defer sweep.Stop()
 	refresh := time.NewTicker(every.refresh)
 	defer refresh.Stop()
+	reclaim := time.NewTicker(every.reclaim)
+	defer reclaim.Stop()
 
 	sweeper := newSweeper(k.q)
 	k.do(ctx, "keeping keys", k.q.refresh)
@@ -68,6 +64,8 @@ func (k *keeper) run(ctx context.Context) {
 			k.do(ctx, "sweeping", sweeper.sweep)
 		case <-refresh.C:
 			k.do(ctx, "keeping keys", k.q.refresh)
+		case <-reclaim.C:
+			k.do(ctx, "reclaiming", k.q.reclaim)
 		}
 	}
 }

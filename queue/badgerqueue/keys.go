@@ -43,6 +43,7 @@ const (
 	tableDead     = 'x'
 	tableKept     = 'h'
 	tableKeys     = 'd'
+	tableFiller   = 'z' // see reclaim.go
 )
 
 // dedupeHashSize is how much of a key's hash is kept.

@@ -4,7 +4,6 @@ package badgerqueue
 
 import (
 	"container/heap"
-	"math"
 	"slices"
 	"time"
 )
@@ -56,29 +55,6 @@ type line struct {
 	timer    *time.Timer // fires when the first of the retries is due
 }
 
-// A retry is a message that is in w.
-type retry struct {
-	at    time.Time // of the monotonic clock; zero: now, and before all others
-	place duePlace
-}
-
-func (r retry) compare(o retry) int {
-	if c := r.at.Compare(o.at); c != 0 {
-		return c
-	}
-	if r.place.before(o.place) {
-		return -1
-	}
-	return 1
-}
-
-// A waiter is a Receive or a Probe that waits. It is handed a message, or nil,
-// which means that it should look again. A probe is handed nothing else.
-type waiter struct {
-	handed chan *handle // holds one
-	probe  bool
-}
-
 func (l *line) init(s *scheduler, e *endpoint) {
 	l.s, l.e = s, e
 	l.cursor = 1
@@ -112,19 +88,16 @@ func (l *line) take(now time.Time) *handle {
 	return nil
 }
 
-// mustLoadRetries reports whether what is on disk comes before what is in
-// memory.
-func (l *line) mustLoadRetries(now time.Time) bool {
-	return l.more && !l.horizon.at.After(now) &&
-		(len(l.retries) == 0 || l.horizon.compare(l.retries[0]) < 0)
+// wantsLoad reports whether the caller should load.
+func (l *line) wantsLoad(now time.Time) bool {
+	return l.paused == 0 && !l.loading && l.s.err == nil && (l.mustLoadRetries(now) || l.wantsFresh())
 }
 
-// wantsLoad reports whether the caller should load. The buffer is filled up a
-// little before it is empty, so that only the caller waits for it.
-func (l *line) wantsLoad(now time.Time) bool {
+// wantsFresh reports whether the buffer should be filled up. That is a little
+// before it is empty, so that only the one who does it waits.
+func (l *line) wantsFresh() bool {
 	const low = 32
-	return l.paused == 0 && !l.loading && l.s.err == nil &&
-		(l.mustLoadRetries(now) || l.gap() && len(l.buffer) < low && l.bytes <= l.s.budgets.endpoint/4)
+	return l.gap() && len(l.buffer) < low && l.bytes <= l.s.budgets.endpoint/4
 }
 
 func (l *line) push(h *handle) {
@@ -206,157 +179,9 @@ func (l *line) giveBack(h *handle) {
 	l.horizon = retry{at: time.Now().Add(time.Second)}
 }
 
-// addRetry takes in a message that is in w now.
-func (l *line) addRetry(r retry) {
-	if l.held[r.place.seq] != nil {
-		return // a probe was faster
-	}
-	i, _ := slices.BinarySearchFunc(l.retries, r, retry.compare)
-	l.retries = slices.Insert(l.retries, i, r)
-	if !l.loading {
-		l.trim()
-	}
-}
-
-// trim leaves the last of the retries to the disk.
-func (l *line) trim() {
-	for len(l.retries) > l.s.budgets.retries {
-		dropped := l.retries[len(l.retries)-1]
-		l.retries = l.retries[:len(l.retries)-1]
-		if !l.more {
-			l.more, l.horizon = true, dropped
-			continue
-		}
-		if dropped.place.before(l.horizon.place) {
-			l.horizon.place = dropped.place
-		}
-		if dropped.at.Before(l.horizon.at) {
-			l.horizon.at = dropped.at
-		}
-	}
-}
-
 // reload forgets what memory knows of w and r, because the disk changed.
 func (l *line) reload() {
 	l.unload()
 	l.retries, l.more, l.horizon = nil, true, retry{}
 	l.stale = l.loading
-}
-
-// lowestRetry returns what is not after anything of b, and of w. It knows
-// nothing better than known of b if a part of it is on disk only.
-func (l *line) lowestRetry(known uint64) (seq uint64, due duePlace) {
-	seq, due = math.MaxUint64, duePlace{math.MaxUint64, math.MaxUint64}
-	for _, h := range l.held {
-		if !h.fresh {
-			seq, due = min(seq, h.seq), due.or(duePlace{h.due, h.seq})
-		}
-	}
-	for _, r := range l.retries {
-		seq, due = min(seq, r.place.seq), due.or(r.place)
-	}
-	if l.more {
-		seq, due = min(seq, known), due.or(l.horizon.place)
-	}
-	return seq, due
-}
-
-// lowest returns a number below which nothing of r waits.
-func (l *line) lowest() uint64 {
-	for len(l.order) > 0 {
-		if h := l.held[l.order[0]]; h != nil && h.fresh {
-			break
-		}
-		heap.Pop(&l.order)
-	}
-	low := l.last + 1
-	if l.gap() {
-		low = l.cursor
-	}
-	if len(l.buffer) > 0 {
-		low = min(low, l.buffer[0].seq)
-	}
-	if len(l.order) > 0 {
-		low = min(low, l.order[0])
-	}
-	return low
-}
-
-// changed hands out what there is to those who wait. If something must be loaded
-// first, one of them is woken to do that. Probes choose for themselves.
-func (l *line) changed() {
-	l.wakeProbes()
-	now := time.Now()
-	for len(l.waiters) > 0 {
-		h := l.take(now)
-		if h == nil {
-			if l.wantsLoad(now) {
-				l.wake(nil)
-			} else {
-				l.setTimer(now)
-			}
-			return
-		}
-		l.wake(h)
-	}
-}
-
-// wake hands h to the one who waits longest.
-func (l *line) wake(h *handle) {
-	l.waiters[0].handed <- h
-	l.waiters[0] = nil
-	l.waiters = l.waiters[1:]
-}
-
-func (l *line) wakeProbes() {
-	l.waiters = slices.DeleteFunc(l.waiters, func(w *waiter) bool {
-		if w.probe {
-			w.handed <- nil
-		}
-		return w.probe
-	})
-}
-
-func (l *line) wakeAll() {
-	for len(l.waiters) > 0 {
-		l.wake(nil)
-	}
-}
-
-func (l *line) setTimer(now time.Time) {
-	var at time.Time
-	if len(l.retries) > 0 {
-		at = l.retries[0].at
-	}
-	if l.more && (len(l.retries) == 0 || l.horizon.at.Before(at)) {
-		at = l.horizon.at
-	}
-	if l.paused > 0 || l.loading || !at.After(now) {
-		return
-	}
-	if l.timer == nil {
-		l.timer = time.AfterFunc(at.Sub(now), l.due)
-		return
-	}
-	l.timer.Reset(at.Sub(now))
-}
-
-func (l *line) due() {
-	l.s.mu.Lock()
-	defer l.s.mu.Unlock()
-	l.changed()
-}
-
-// A seqHeap has the smallest number on top.
-type seqHeap []uint64
-
-func (h seqHeap) Len() int           { return len(h) }
-func (h seqHeap) Less(i, j int) bool { return h[i] < h[j] }
-func (h seqHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *seqHeap) Push(x any)        { *h = append(*h, x.(uint64)) }
-
-func (h *seqHeap) Pop() any {
-	last := (*h)[len(*h)-1]
-	*h = (*h)[:len(*h)-1]
-	return last
 }

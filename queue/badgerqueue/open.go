@@ -56,10 +56,18 @@ func open(o Options) (_ *Queue, err error) {
 			err = errors.Join(err, q.closeDB())
 		}
 	}()
-
+	var recorded uint64
+	if q.commits, recorded, err = openCommitFile(o.Dir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, q.commits.close())
+		}
+	}()
 	q.scheduler = newScheduler(q)
 	q.committer = newCommitter(q)
-	if err := q.recover(); err != nil {
+	if err := q.recover(recorded); err != nil {
 		return nil, err
 	}
 	go q.committer.run()
@@ -89,7 +97,7 @@ func limitsOf(b badger.Options) batchLimits {
 }
 
 // recover reads what the queue was like, and notices if it was cut off.
-func (q *Queue) recover() error {
+func (q *Queue) recover(recorded uint64) error {
 	err := q.db.View(func(tx *badger.Txn) error {
 		if err := q.readState(tx); err != nil {
 			return err
@@ -97,10 +105,6 @@ func (q *Queue) recover() error {
 		return q.readEndpoints(tx)
 	})
 	if err != nil {
-		return err
-	}
-	var recorded uint64
-	if q.commits, recorded, err = openCommitFile(q.opts.Dir); err != nil {
 		return err
 	}
 	if lost := int64(recorded) - int64(q.state.commits); lost > 0 {

@@ -4,6 +4,7 @@ package badgerqueue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -39,17 +40,19 @@ func (q *Queue) Probe(ctx context.Context, endpoint string, pick queue.Pick, _ t
 // where nothing is found.
 func (q *Queue) nextProbe(ctx context.Context, e *endpoint, pick queue.Pick) (*handle, error) {
 	s, l := q.scheduler, &e.line
-	for {
+	for flushed := false; ; {
 		s.mu.Lock()
 		if err := s.ended(ctx); err != nil {
 			s.mu.Unlock()
 			return nil, err
 		}
-		if l.settling > 0 {
+		if l.settling > 0 && !flushed {
 			s.mu.Unlock()
-			if err := q.flush(ctx); err != nil {
+			// What was just handed back may be the one that is meant.
+			if err := q.flush(ctx); err != nil && !errors.Is(err, errDiskLow) {
 				return nil, err
 			}
+			flushed = true
 			continue
 		}
 		// It waits from before it searches, so that it misses no change.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"go.uber.org/zap"
@@ -40,12 +41,12 @@ type Queue struct {
 	scheduler *scheduler
 	committer *committer
 	keeper    *keeper
+	reclaimer reclaimer
 
 	state     queueState // of the committer
 	failure   atomic.Pointer[error]
 	gate      gate // of those who read the database
 	closeOnce sync.Once
-	closeErr  error
 }
 
 var _ queue.Queue = (*Queue)(nil)
@@ -100,19 +101,46 @@ func (q *Queue) poison(cause error) error {
 	return q.Err()
 }
 
-// Close implements [queue.Queue]. It returns within about two seconds.
+// Close implements [queue.Queue]. It returns within about two seconds. If the
+// database is being compacted it takes longer to let go of the directory.
 func (q *Queue) Close() error {
-	q.closeOnce.Do(func() { q.closeErr = q.close() })
-	return q.closeErr
+	err := queue.ErrClosed
+	q.closeOnce.Do(func() { err = q.close() })
+	return err
 }
+
+// patience is how long Close waits for a compaction.
+const patience = 2 * time.Second
 
 func (q *Queue) close() error {
 	q.gate.shut()
-	q.keeper.stop()
+	q.keeper.cancel()
 	q.scheduler.fail(queue.ErrClosed)
 	q.committer.close(queue.ErrClosed)
 	q.gate.wait()
 	q.scheduler.stopTimers()
+
+	compacted := time.NewTimer(patience)
+	defer compacted.Stop()
+	select {
+	case <-q.keeper.ended:
+		return q.release()
+	case <-compacted.C:
+		q.log.Info("the directory is in use until the database is compacted")
+		go q.releaseLater()
+		return nil
+	}
+}
+
+func (q *Queue) releaseLater() {
+	<-q.keeper.ended
+	if err := q.release(); err != nil {
+		q.log.Error("closing the queue", zap.Error(err))
+	}
+}
+
+// release lets go of the directory.
+func (q *Queue) release() error {
 	return errors.Join(q.commits.close(), q.closeDB())
 }
 

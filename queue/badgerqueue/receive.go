@@ -4,8 +4,8 @@ package badgerqueue
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
@@ -38,7 +38,7 @@ func (q *Queue) Receive(ctx context.Context, endpoint string, _ time.Duration) (
 // order.
 func (q *Queue) next(ctx context.Context, e *endpoint) (*handle, error) {
 	s, l := q.scheduler, &e.line
-	for {
+	for flushed := false; ; {
 		s.mu.Lock()
 		s.receives++
 		l.received = s.receives
@@ -46,12 +46,13 @@ func (q *Queue) next(ctx context.Context, e *endpoint) (*handle, error) {
 			s.mu.Unlock()
 			return nil, err
 		}
-		if l.soon > 0 {
+		if l.soon > 0 && !flushed {
 			s.mu.Unlock()
 			// A message that was handed back without a delay comes first.
-			if err := q.flush(ctx); err != nil {
+			if err := q.flush(ctx); err != nil && !errors.Is(err, errDiskLow) {
 				return nil, err
 			}
+			flushed = true
 			continue
 		}
 		now := time.Now()
@@ -90,27 +91,6 @@ func (s *scheduler) ended(ctx context.Context) error {
 		return s.err
 	}
 	return ctx.Err()
-}
-
-// await waits until w is handed something or ctx is done. What was handed over
-// at the same moment is returned, not lost.
-func (s *scheduler) await(ctx context.Context, l *line, w *waiter) *handle {
-	select {
-	case h := <-w.handed:
-		return h
-	case <-ctx.Done():
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if i := slices.Index(l.waiters, w); i >= 0 {
-		l.waiters = slices.Delete(l.waiters, i, i+1)
-		return nil
-	}
-	h := <-w.handed
-	if h == nil {
-		l.changed() // it was asked to look: somebody else must
-	}
-	return h
 }
 
 // delivery is what the caller gets for a message that it holds.

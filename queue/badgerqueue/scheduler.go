@@ -100,6 +100,7 @@ func (s *scheduler) restore(name string, number uint32, c counters, nextSeq uint
 	if c.waiting > 0 {
 		e.line.cursor = c.fresh
 		e.line.more = true
+		e.line.horizon.place = c.due
 	}
 }
 

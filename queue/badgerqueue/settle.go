@@ -67,6 +67,9 @@ type settlement struct {
 
 // settling is a way to settle a message.
 type settling interface {
+	// size bounds the text that it writes.
+	size() int
+
 	// taken is called with scheduler.mu once the committer has it.
 	taken(l *line)
 
@@ -77,7 +80,9 @@ type settling interface {
 	done(l *line, h *handle)
 }
 
-func (op *settlement) cost() (entries, bytes int) { return 8 + int(op.handle.body.chunks), 2048 }
+func (op *settlement) cost() (entries, bytes int) {
+	return 8 + int(op.handle.body.chunks), 1024 + op.settle.size()
+}
 
 func (op *settlement) apply(b *batch) error {
 	h := op.handle
@@ -136,12 +141,15 @@ func (b *batch) erase(e *endpoint, l *located) {
 	b.delete(messageKey(l.record))
 	b.eraseBody(l.body)
 	b.account(e, -l.size)
+	b.q.reclaimer.erased.Add(l.size)
 }
 
 type ack struct {
 	keep time.Duration
 	at   time.Time
 }
+
+func (a ack) size() int { return 0 }
 
 func (a ack) apply(b *batch, h *handle) {
 	if a.keep <= 0 {
@@ -162,6 +170,8 @@ type nack struct {
 	at      time.Time // of the monotonic clock
 	due     uint64
 }
+
+func (n nack) size() int { return len(n.history.LastError) }
 
 func (n nack) apply(b *batch, h *handle) {
 	w := waitingRecord{located: h.located, nacked: true, due: n.due, delay: n.delay, history: n.history}
@@ -189,6 +199,8 @@ type bury struct {
 	at      time.Time
 }
 
+func (d bury) size() int { return len(d.history.LastError) + len(d.reason) }
+
 func (d bury) apply(b *batch, h *handle) {
 	r := settledRecord{located: h.located, history: d.history, reason: d.reason, at: d.at}
 	if d.keep > 0 {
@@ -203,6 +215,8 @@ func (bury) done(*line, *handle) {}
 
 // vanish is for a place in line without a message.
 type vanish struct{}
+
+func (vanish) size() int { return 0 }
 
 func (vanish) apply(b *batch, h *handle) { b.account(h.endpoint, -h.size) }
 

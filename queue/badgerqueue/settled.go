@@ -14,7 +14,7 @@ import (
 
 // page is how many messages a list reads at once. Between pages the database is
 // not in use, so that whoever ranges over a list may take his time.
-const page = 32
+const page = 16
 
 // DeadLetters implements [queue.Admin].
 func (q *Queue) DeadLetters(ctx context.Context, endpoint string, after queue.ID) iter.Seq2[queue.Settled, error] {

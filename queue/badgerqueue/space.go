@@ -66,19 +66,20 @@ func newSpace(o Options) *space {
 	return &space{disk: o.disk, log: o.Logger, maxSize: o.MaxSize, minFree: o.MinFreeSpace}
 }
 
-// beforeOpen returns ErrDiskFull if the database must not even be opened. A
-// ballast that the last process held is released for that if need be.
+// beforeOpen returns ErrDiskFull if the database must not even be opened. The
+// ballast that the last process left is released if that helps.
 func (s *space) beforeOpen() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.disk.reserve(0); err != nil {
-		return err
+	free, err := s.disk.free()
+	if err == nil && judge(free, s.minFree) == diskFull {
+		err = s.disk.reserve(0)
 	}
-	s.check()
-	if s.state != diskFull {
-		return nil
+	if err == nil {
+		free, err = s.disk.free()
 	}
-	return fmt.Errorf("%w: %d MiB are free", ErrDiskFull, s.free>>20)
+	if err == nil && judge(free, s.minFree) == diskFull {
+		err = fmt.Errorf("%w: %d MiB are free", ErrDiskFull, free>>20)
+	}
+	return err
 }
 
 func (s *space) setLimits(maxSize, minFree int64) {
@@ -172,7 +173,7 @@ func (s *space) become(state diskState) {
 
 // DiskStats says how much room the queue takes and has.
 type DiskStats struct {
-	SizeOnDisk int64 // of the database
+	SizeOnDisk int64 // of the directory, but for the ballast
 	Bytes      int64 // that the messages are accounted with, before compression
 	MaxSize    int64 // for them
 	Free       int64 // of the disk
@@ -184,8 +185,7 @@ type DiskStats struct {
 func (q *Queue) Disk() DiskStats {
 	d := DiskStats{Bytes: q.scheduler.bytes()}
 	if q.gate.enter() == nil {
-		lsm, vlog := q.db.Size()
-		d.SizeOnDisk = lsm + vlog
+		d.SizeOnDisk = usedSpace(q.opts.Dir)
 		q.gate.leave()
 	}
 	s := q.space
@@ -200,6 +200,21 @@ func (s *scheduler) bytes() (sum int64) {
 	defer s.mu.Unlock()
 	for _, e := range s.endpoints {
 		sum += e.stats.bytes
+	}
+	return sum
+}
+
+// usedSpace is what the files in a directory take. One that goes away meanwhile
+// takes nothing.
+func usedSpace(dir string) (sum int64) {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return 0
+	}
+	for _, f := range files {
+		if info, err := f.Info(); err == nil && f.Name() != ballastName {
+			sum += blocksOf(info)
+		}
 	}
 	return sum
 }

@@ -71,12 +71,14 @@ func (s *sweeper) sweepKept(ctx context.Context, e *endpoint) error {
 func (s *sweeper) expiredKept(from key, end uint64, now time.Time) (expired []place, err error) {
 	err = s.q.db.View(func(tx *badger.Txn) error {
 		found, _, err := scanSettled(tx, from, 8*page)
+		chunks := 0
 		for _, f := range found {
-			if placeOf(f.key).due >= end {
+			if placeOf(f.key).due >= end || chunks > maxEvicted {
 				break
 			}
 			if f.record.expired(now) {
 				expired = append(expired, f)
+				chunks += int(f.record.body.chunks)
 			}
 		}
 		return err

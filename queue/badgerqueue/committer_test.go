@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package badgerqueue
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/caddy-webhook-inbox/inbox/queue"
+	"github.com/caddy-webhook-inbox/inbox/queue/queuetest"
+)
+
+// commits counts the commits of a queue.
+type commits struct {
+	atomic.Int64
+	messages atomic.Int64
+}
+
+func (c *commits) note(s CommitStats) {
+	c.Add(1)
+	c.messages.Add(int64(s.Messages))
+}
+
+func TestEveryCommitIsSynced(t *testing.T) {
+	t.Parallel()
+	for _, tune := range []func(*badger.Options){small, asShipped} {
+		q := openTest(t, Options{tune: tune})
+		if o := q.db.Opts(); !o.SyncWrites || o.InMemory {
+			t.Error("Badger does not sync")
+		}
+	}
+}
+
+func TestNoValueGoesToTheValueLog(t *testing.T) {
+	t.Parallel()
+	q := openTest(t, Options{tune: asShipped})
+	if threshold := q.db.Opts().ValueThreshold; threshold <= maxChunk {
+		t.Errorf("a chunk of %d bytes is over the threshold of %d", maxChunk, threshold)
+	}
+}
+
+func TestPublishesThatWaitShareACommit(t *testing.T) {
+	t.Parallel()
+	var c commits
+	hold := make(chan struct{})
+	var once sync.Once
+	q := openTest(t, Options{OnCommit: c.note, commit: func(tx *badger.Txn) error {
+		once.Do(func() { <-hold }) // the first takes until all others wait
+		return tx.Commit()
+	}})
+	const n = 200
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() { publish(t, q, queue.Accepted, queue.Publication{Message: sender.Message("here")}) })
+	}
+	for waiting := 0; waiting < n-50; {
+		q.committer.mu.Lock()
+		waiting = len(q.committer.waiting)
+		q.committer.mu.Unlock()
+		time.Sleep(time.Millisecond)
+	}
+	close(hold)
+	all.Wait()
+	if c.messages.Load() != n || c.Load() > 60 {
+		t.Errorf("%d messages in %d commits", c.messages.Load(), c.Load())
+	}
+}
+
+func TestALonePublishIsNotDelayed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		q := openTest(t, Options{Dir: dir})
+		begun := time.Now()
+		give(t, q, "here", 1)
+		if took := time.Since(begun); took > 0 {
+			t.Errorf("it waited for %v", took)
+		}
+	})
+}
+
+func TestSettlementsAreDurableWithin20ms(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var c commits
+		q := openTest(t, Options{Dir: dir, OnCommit: c.note})
+		give(t, q, "here", 3)
+		before := c.Load()
+		for range 3 {
+			must(t, receive(t, q, "here").Lease.Ack(0))
+		}
+		time.Sleep(writeBehind - time.Millisecond)
+		synctest.Wait()
+		if n := c.Load() - before; n != 0 {
+			t.Errorf("%d commits for settlements that nobody waits for", n)
+		}
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if n := c.Load() - before; n != 1 {
+			t.Errorf("%d commits after 20 ms, want 1", n)
+		}
+	})
+}
+
+func TestManySettlementsDoNotWait20ms(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var c commits
+		q := openTest(t, Options{Dir: dir, OnCommit: c.note})
+		give(t, q, "here", maxBehind)
+		before := c.Load()
+		for range maxBehind {
+			must(t, receive(t, q, "here").Lease.Ack(0))
+		}
+		synctest.Wait()
+		if n := c.Load() - before; n != 1 {
+			t.Errorf("%d commits for %d settlements, want 1", n, maxBehind)
+		}
+	})
+}
+
+func TestOfIdenticalPublishesAtOnceOneIsAccepted(t *testing.T) {
+	t.Parallel()
+	q := openTest(t, Options{})
+	key := []queue.Key{queuetest.Key("the same", time.Hour)}
+	var accepted, duplicates atomic.Int64
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			r, err := q.Publish(t.Context(), queue.Publication{Message: sender.Message("here"), Keys: key})
+			switch {
+			case err != nil:
+				t.Error(err)
+			case r.Outcome == queue.Accepted:
+				accepted.Add(1)
+			case r.Outcome == queue.Duplicate:
+				duplicates.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if accepted.Load() != 1 || duplicates.Load() != 99 {
+		t.Errorf("%d accepted, %d duplicates", accepted.Load(), duplicates.Load())
+	}
+}
+
+func TestDuplicatesCostNoSync(t *testing.T) {
+	t.Parallel()
+	var synced atomic.Int64
+	q := openTest(t, Options{commit: func(tx *badger.Txn) error {
+		synced.Add(1)
+		return tx.Commit()
+	}})
+	key := []queue.Key{queuetest.Key("the same", time.Hour)}
+	publish(t, q, queue.Accepted, queue.Publication{Message: sender.Message("here"), Keys: key})
+	before := synced.Load()
+	for range 10 {
+		publish(t, q, queue.Duplicate, queue.Publication{Message: sender.Message("here"), Keys: key})
+	}
+	if n := synced.Load() - before; n != 0 {
+		t.Errorf("%d syncs", n)
+	}
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package badgerqueue
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/caddy-webhook-inbox/inbox/queue"
+	"github.com/caddy-webhook-inbox/inbox/queue/queuetest"
+)
+
+var errDisk = errors.New("input/output error")
+
+// A failing disk fails commits once it is broken, as a disk may: with the
+// entries lost, or visible all the same.
+type failingDisk struct {
+	broken  atomic.Bool
+	visible bool
+}
+
+func (d *failingDisk) commit(tx *badger.Txn) error {
+	if !d.broken.Load() {
+		return tx.Commit()
+	}
+	if d.visible {
+		return errors.Join(tx.Commit(), errDisk)
+	}
+	tx.Discard()
+	return errDisk
+}
+
+func TestAFailedCommitMakesTheQueueUnavailable(t *testing.T) {
+	t.Parallel()
+	for name, visible := range map[string]bool{"its entries are lost": false, "its entries are visible": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			disk := &failingDisk{visible: visible}
+			q := openTest(t, Options{commit: disk.commit})
+			give(t, q, "here", 2)
+			inFlight := receive(t, q, "here")
+			waiting := make(chan error, 1)
+			go func() {
+				_, err := q.Receive(t.Context(), "elsewhere", time.Hour)
+				waiting <- err
+			}()
+
+			disk.broken.Store(true)
+			p := queue.Publication{Message: sender.Message("here"), Keys: []queue.Key{queuetest.Key("k", time.Hour)}}
+			_, err := q.Publish(t.Context(), p)
+			unavailable(t, "publishing", err)
+			disk.broken.Store(false) // it recovers, but nobody knows what it forgot
+
+			_, err = q.Publish(t.Context(), p)
+			unavailable(t, "publishing again, which must not be called a duplicate", err)
+			unavailable(t, "a receive that waited", <-waiting)
+			_, err = q.Receive(t.Context(), "here", time.Hour)
+			unavailable(t, "receiving", err)
+			_, err = q.Probe(t.Context(), "here", queue.Pick{}, time.Hour)
+			unavailable(t, "probing", err)
+			unavailable(t, "acking", inFlight.Lease.Ack(0))
+			unavailable(t, "making ready", q.MakeReady(t.Context(), "here", nil))
+			unavailable(t, "noting an outage", q.SetOutage(t.Context(), "here", &queue.Outage{}))
+			unavailable(t, "Err", q.Err())
+			if !errors.Is(q.Err(), errDisk) {
+				t.Errorf("Err does not say why: %v", q.Err())
+			}
+
+			q = reopen(t, q)
+			must(t, q.Err())
+			want := queue.Accepted
+			if visible {
+				want = queue.Duplicate // it was on the disk after all
+			}
+			publish(t, q, want, p)
+			if s := stats(t, q, "here"); s.Waiting != 3 {
+				t.Errorf("%d messages wait, want 3", s.Waiting)
+			}
+			for range 3 {
+				must(t, receive(t, q, "here").Lease.Ack(0))
+			}
+			nothing(t, q, "here")
+		})
+	}
+}
+
+func TestASettlementThatFailsToCommitIsForgotten(t *testing.T) {
+	t.Parallel()
+	disk := &failingDisk{}
+	q := openTest(t, Options{commit: disk.commit})
+	m := give(t, q, "here", 1)[0]
+	d := receive(t, q, "here")
+	disk.broken.Store(true)
+	must(t, d.Lease.Ack(0)) // it has taken note; the commit is to come
+	_, err := q.Endpoints(t.Context())
+	unavailable(t, "counting", err)
+	disk.broken.Store(false)
+
+	q = reopen(t, q)
+	if d := receive(t, q, "here"); d.Message.ID != m.ID {
+		t.Errorf("received %s, want %s", d.Message.ID, m.ID)
+	}
+}
+
+func TestAPublishWhoseCallerGaveUpIsWholeOrNotThere(t *testing.T) {
+	t.Parallel()
+	hold := make(chan struct{})
+	q := openTest(t, Options{commit: func(tx *badger.Txn) error {
+		<-hold
+		return tx.Commit()
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	p := queue.Publication{Message: sender.Message("here"), Keys: []queue.Key{queuetest.Key("k", time.Hour)}}
+	gone := make(chan error)
+	go func() {
+		_, err := q.Publish(ctx, p)
+		gone <- err
+	}()
+	for q.committer.idle() {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	close(hold)
+	publish(t, q, queue.Duplicate, p)
+	if d := receive(t, q, "here"); d.Message.ID != p.Message.ID {
+		t.Errorf("received %s", d.Message.ID)
+	}
+}
+
+func unavailable(t *testing.T, what string, err error) {
+	t.Helper()
+	if !errors.Is(err, queue.ErrUnavailable) {
+		t.Errorf("%s: error is %v, want %v", what, err, queue.ErrUnavailable)
+	}
+}

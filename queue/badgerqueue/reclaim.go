@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package badgerqueue
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+)
+
+// A reclaimer gives room back to the disk after a backlog was delivered. Badger
+// does that by itself while messages come in, but deletions alone compact
+// nothing: what was erased would stay until the next burst.
+type reclaimer struct {
+	erased  atomic.Int64 // bytes, since the last time
+	written atomic.Int64 // bytes, since the last look
+}
+
+// It is worth it from worthReclaiming on. Above maxReclaimed it would take long,
+// in which Badger compacts nothing else; there the next messages have to do it.
+// More than quiet bytes written since the last look is too busy a time.
+const (
+	worthReclaiming = 64 << 20
+	maxReclaimed    = 1 << 30
+	quiet           = 1 << 20
+)
+
+func (r *reclaimer) due(onDisk int64) bool {
+	erased := r.erased.Load()
+	return r.written.Swap(0) < quiet &&
+		erased >= worthReclaiming && erased >= onDisk/2 && onDisk <= maxReclaimed
+}
+
+// reclaim compacts the database if that is worth it.
+func (q *Queue) reclaim(ctx context.Context) error {
+	before := q.tableSize()
+	if !q.reclaimer.due(before) || !q.compactable() {
+		return nil
+	}
+	q.reclaimer.erased.Store(0)
+	if err := q.fillMemtable(ctx); err != nil {
+		return err
+	}
+	if err := q.db.Flatten(1); err != nil {
+		return fmt.Errorf("compacting: %w", err)
+	}
+	q.reclaimer.written.Store(0)
+	q.log.Info("gave room back to the disk", zap.Int64("before_mib", before>>20), zap.Int64("after_mib", q.tableSize()>>20))
+	return nil
+}
+
+// compactable reports whether Flatten would do anything. A few tables on level
+// zero, all that there is, it leaves alone: eight of 32 MiB at most.
+func (q *Queue) compactable() bool {
+	used := 0
+	for _, l := range q.db.Levels() {
+		if l.Size > 0 {
+			used++
+		}
+		if l.Level == 0 && l.NumTables > q.db.Opts().NumLevelZeroTables {
+			return true
+		}
+	}
+	return used > 1
+}
+
+// tableSize is the size of all tables on disk. The rest is logs of fixed size.
+func (q *Queue) tableSize() (size int64) {
+	for _, l := range q.db.Levels() {
+		size += l.Size
+	}
+	return size
+}
+
+// fillMemtable writes until Badger flushes what it has in memory, which is
+// mostly the deletions. There is no other way to make it.
+func (q *Queue) fillMemtable(ctx context.Context) error {
+	filler := make([]byte, maxChunk) // compresses to nothing
+	for range q.db.Opts().MemTableSize/maxChunk + 2 {
+		if err := q.change(ctx, &change{
+			entries: 1,
+			bytes:   q.limits.bytes, // alone in its batch
+			write: func(b *batch) error {
+				b.set(newKey(tableFiller), filler)
+				return nil
+			},
+		}); err != nil {
+			return fmt.Errorf("filling the memtable: %w", err)
+		}
+	}
+	return q.change(ctx, &change{
+		entries: 1,
+		write: func(b *batch) error {
+			b.delete(newKey(tableFiller))
+			return nil
+		},
+	})
+}
