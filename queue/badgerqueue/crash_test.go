@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"github.com/caddy-webhook-inbox/inbox/queue"
 	"github.com/caddy-webhook-inbox/inbox/queue/queuetest"
 )
@@ -28,6 +30,10 @@ import (
 //	B n     flush n begins
 //	F n     flush n ended: what was acked before B n is durable
 const crashChild = "BADGERQUEUE_CRASH_CHILD"
+
+// crashUnsynced is the environment variable that makes such a process one that
+// acknowledges what is not synced.
+const crashUnsynced = "BADGERQUEUE_CRASH_UNSYNCED"
 
 const crashes = 20
 
@@ -129,10 +135,10 @@ func (l *ledger) duplicates(t *testing.T, q *Queue) {
 func crashKey(id string) []queue.Key { return []queue.Key{queuetest.Key(id, time.Hour)} }
 
 // killed runs a process for a moment, and returns what it wrote.
-func killed(t *testing.T, dir string) []byte {
+func killed(t *testing.T, dir string, environment ...string) []byte {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), crashChild+"="+dir)
+	cmd.Env = append(append(os.Environ(), crashChild+"="+dir), environment...)
 	var out, problems bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problems
 	must(t, cmd.Start())
@@ -153,7 +159,11 @@ func runCrashChild() int {
 }
 
 func useUntilKilled(dir string) error {
-	q, err := Open(Options{Dir: dir})
+	o := Options{Dir: dir}
+	if os.Getenv(crashUnsynced) != "" {
+		o.tune = func(b *badger.Options) { *b = b.WithSyncWrites(false) }
+	}
+	q, err := Open(o)
 	if err != nil {
 		return err
 	}
