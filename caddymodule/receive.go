@@ -113,6 +113,9 @@ func (h *Handler) receive(in *inbox, w http.ResponseWriter, r *http.Request) (re
 	switch {
 	case errors.Is(err, queue.ErrFull):
 		return received{}, refusal{outcome: full, cause: err}
+	case err != nil && r.Context().Err() != nil:
+		// Stored or not, nobody was told that it is: the sender will send it again.
+		return received{}, refusal{outcome: broken, cause: errGone}
 	case err != nil:
 		return received{}, refusal{outcome: unavailable, cause: err}
 	}
@@ -124,7 +127,8 @@ func (h *Handler) precheck(in *inbox, r *http.Request, orig *http.Request) refus
 	switch {
 	case r.Method == http.MethodConnect, r.URL.Path == "*", r.URL.Opaque != "":
 		return refusal{outcome: badRequest, cause: errTarget}
-	case r.TLS != nil && !r.TLS.HandshakeComplete, r.Header.Get("Early-Data") == "1":
+	case r.TLS != nil && !r.TLS.HandshakeComplete, len(r.Header["Early-Data"]) > 0:
+		// Any value of the field counts as 1 (RFC 8470, section 5.1).
 		return refusal{outcome: earlyData}
 	case in.looped(r):
 		return refusal{outcome: looped}
@@ -138,6 +142,8 @@ func (h *Handler) precheck(in *inbox, r *http.Request, orig *http.Request) refus
 	}
 	return refusal{}
 }
+
+var errGone = errors.New("the sender did not wait for the answer")
 
 var errTarget = errors.New("the request target is not a path")
 
