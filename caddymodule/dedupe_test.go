@@ -229,6 +229,7 @@ func TestWhatCountsAsDuplicate(t *testing.T) {
 			{uri: "/", header: topic("a:b"), body: `{"id":"","n":3}`},
 			{uri: "/", header: topic("a:"), body: `{"id":"b","n":4}`},
 			{uri: "/", header: topic("ab"), body: `{"id":"b","n":5}`},
+			{uri: "/", header: topic("a"), body: `{"id":"bb","n":5}`},
 			{uri: "/", header: topic("b"), body: `{"id":"a","n":6}`},
 			{uri: "/", header: topic("b"), body: `{"n":7}`},
 		}},

@@ -91,24 +91,35 @@ func TestDeliveryIsLikeReverseProxy(t *testing.T) {
 	}
 }
 
-// raw sends bytes as they are and checks the status of the answer.
+// raw sends bytes as they are and checks the status of the answer. It tries again
+// for the reason that send does.
 func (s *server) raw(t *testing.T, status int, request string) *http.Response {
 	t.Helper()
-	conn, err := net.Dial("tcp", s.addr)
+	resp, err := s.tryRaw(request)
+	for tries := 1; err != nil && tries < 3; tries++ {
+		resp, err = s.tryRaw(request)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	if _, err := conn.Write([]byte(request)); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatalf("reading the answer: %v", err)
-	}
-	resp.Body.Close()
 	if resp.StatusCode != status {
 		t.Fatalf("status %d, want %d", resp.StatusCode, status)
 	}
 	return resp
+}
+
+func (s *server) tryRaw(request string) (*http.Response, error) {
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte(request)); err != nil {
+		return nil, err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer: %w", err)
+	}
+	return resp, resp.Body.Close()
 }

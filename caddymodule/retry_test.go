@@ -128,10 +128,11 @@ func TestMessagesWaitForApplicationThatIsDown(t *testing.T) {
 	addr := freeAddr(t)
 	s := serve(t, retrySite(addr, "concurrency 1\n retry {\n backoff 100ms 1h\n max_attempts 3\n }"))
 	const messages = 20
-	for n := range messages {
+	s.expect(202, "POST", "/", tokenHeader("0"), "0")
+	eventually(t, "there is an outage", func() bool { return s.endpoint("demo").Outage != nil })
+	for n := 1; n < messages; n++ {
 		s.expect(202, "POST", "/", tokenHeader(strconv.Itoa(n)), strconv.Itoa(n))
 	}
-	eventually(t, "there is an outage", func() bool { return s.endpoint("demo").Outage != nil })
 	if e := s.endpoint("demo"); e.Waiting != messages || e.DeadLetters != 0 {
 		t.Errorf("in the outage %d wait and %d are dead", e.Waiting, e.DeadLetters)
 	}
