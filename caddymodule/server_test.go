@@ -5,6 +5,7 @@ package caddymodule_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -186,6 +187,11 @@ func (s *server) admin(method, path string) (int, []byte) {
 		s.t.Fatal(err)
 	}
 	resp, err := client.Do(r)
+	// A load replaces the admin server, and cuts who has just connected to the
+	// old one.
+	for tries := 1; errors.Is(err, io.EOF) && tries < 5; tries++ {
+		resp, err = client.Do(r)
+	}
 	if err != nil {
 		s.t.Fatalf("admin: %s %s: %v", method, path, err)
 	}
