@@ -120,7 +120,7 @@ func headerSize(h http.Header) int {
 func (e *encoder) header(h http.Header) {
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		var f encoder
-		f.text(fieldName, name)
+		f.textAlways(fieldName, name)
 		for _, v := range h[name] {
 			f.textAlways(fieldValue, v)
 		}
