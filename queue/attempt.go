@@ -100,14 +100,14 @@ func (d *Dispatcher) decide(a *attempt, r Result) verdict {
 	switch {
 	case r.delivered():
 		d.pace.delivered()
-		if ended := d.health.delivered(); ended != nil {
+		if ended := d.health.delivered(id, now); ended != nil {
 			d.outageEnded(*ended)
 		}
 		return judge(a.target.Policy, r, h, ordinary)
 	case d.stopping:
 		return judge(a.target.Policy, r, h, stopping)
 	case a.probe && recent:
-		d.health.probeFailed(r, a.target.Route, now)
+		d.health.probeFailed(id, r, a.target.Route, now)
 		d.stored.outage = false
 		return judge(a.target.Policy, r, h, inOutage)
 	case d.health.outage != nil || !recent || rerouted:
@@ -121,6 +121,8 @@ func (d *Dispatcher) decide(a *attempt, r Result) verdict {
 
 	v := judge(a.target.Policy, r, h, ordinary)
 	switch v.outcome {
+	case Buried:
+		d.health.buried(id)
 	case Retried:
 		d.health.charge(Refund{ID: id, Failures: v.history.Failures - h.Failures, Delayed: v.delay})
 	case Throttled:

@@ -19,6 +19,11 @@ const (
 
 	// lately is how many probes ago a message was probed lately.
 	lately = 16
+
+	// A suspect stays one for as long as something was delivered within
+	// suspectFor. There are at most maxSuspects of an endpoint.
+	suspectFor  = time.Hour
+	maxSuspects = 1024
 )
 
 // health follows how an endpoint is, by the outcomes of its attempts:
@@ -28,6 +33,12 @@ const (
 //	  ▲                                          ▲  │     failed  │
 //	  └───────────────── delivered ──────────────┼──┘             │
 //	                                             └────────────────┘
+//
+// A message that failed in an outage, or opened it, is a suspect once another
+// message ended it: the endpoint works, so it may be the message. Its failures
+// are its own from then on and open no outage, until it is delivered. Otherwise
+// five messages that the application cannot take would open one after the other,
+// and never be given up on.
 //
 // It decides and does nothing. Its owner tells it of every outcome.
 type health struct {
@@ -42,6 +53,10 @@ type health struct {
 	// that opens an outage, it was not the messages' fault.
 	charged     map[ID]Refund
 	unconnected int // attempts in a row
+
+	blamed        map[ID]struct{} // failed in this outage, or opened it
+	suspects      map[ID]struct{}
+	lastDelivered time.Time
 
 	// changes counts the beginnings and ends of outages: an attempt that began
 	// before the last one says nothing about the endpoint now.
@@ -61,6 +76,9 @@ func (h *health) resume(o Outage, route string, now time.Time) (changed bool) {
 // well, and returns whether an outage begins by that. If it does not, the owner
 // counts the failure and charges it.
 func (h *health) failed(id ID, r Result, route string, now time.Time) (began bool) {
+	if now.Sub(h.lastDelivered) > suspectFor {
+		h.suspects = nil // that the endpoint works is too long ago
+	}
 	h.charge(Refund{ID: id})
 	h.unconnected++
 	if !r.NoConnection {
@@ -71,13 +89,20 @@ func (h *health) failed(id ID, r Result, route string, now time.Time) (began boo
 	}
 	h.changes++
 	h.probed = nil
+	h.blamed = make(map[ID]struct{})
+	for id := range h.charged {
+		h.blamed[id] = struct{}{}
+	}
 	h.outage = &Outage{Since: now.Round(0), LastError: r.text(), Route: route}
 	h.probeAfter(probeDelay(0), now)
 	return true
 }
 
-// charge notes what a failure cost its message.
+// charge notes what a failure cost its message. A suspect has to bear it.
 func (h *health) charge(cost Refund) {
+	if _, ok := h.suspects[cost.ID]; ok {
+		return
+	}
 	if h.charged == nil {
 		h.charged = make(map[ID]Refund)
 	}
@@ -101,15 +126,34 @@ func (h *health) refunds() map[ID]Refund {
 // endpoint.
 func (h *health) answered() { h.unconnected = 0 }
 
-// delivered notes a delivery, and returns the outage that it ended.
-func (h *health) delivered() (ended *Outage) {
+// delivered notes that a message was delivered, and returns the outage that it
+// ended.
+func (h *health) delivered(id ID, now time.Time) (ended *Outage) {
 	ended = h.outage
 	if ended != nil {
 		h.changes++
+		h.suspect()
 	}
-	h.outage, h.charged, h.unconnected = nil, nil, 0
+	delete(h.suspects, id)
+	h.outage, h.charged, h.unconnected, h.blamed = nil, nil, 0, nil
+	h.lastDelivered = now
 	return ended
 }
+
+// suspect makes suspects of the messages that failed in the outage.
+func (h *health) suspect() {
+	if h.suspects == nil {
+		h.suspects = make(map[ID]struct{})
+	}
+	for id := range h.blamed {
+		if len(h.suspects) < maxSuspects {
+			h.suspects[id] = struct{}{}
+		}
+	}
+}
+
+// buried forgets a message that is dead.
+func (h *health) buried(id ID) { delete(h.suspects, id) }
 
 // pick says which message the next probe takes.
 func (h *health) pick() Pick {
@@ -124,9 +168,16 @@ func (h *health) probing(id ID) {
 	h.probed = append(h.probed[:len(h.probed):len(h.probed)], id)
 }
 
-// probeFailed notes that a probe that went through the given route failed.
-func (h *health) probeFailed(r Result, route string, now time.Time) {
+// probeFailed notes that a probe with a message failed, which went through the
+// given route.
+func (h *health) probeFailed(id ID, r Result, route string, now time.Time) {
 	h.outage.Probes++
+	if h.blamed == nil { // the outage is remembered from before a restart
+		h.blamed = make(map[ID]struct{})
+	}
+	if len(h.blamed) < maxSuspects {
+		h.blamed[id] = struct{}{}
+	}
 	h.outage.LastError = r.text()
 	delay := max(probeDelay(h.outage.Probes), min(r.RetryAfter, longestPause))
 	if route != h.outage.Route {
