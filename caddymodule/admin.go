@@ -107,7 +107,11 @@ func serveAdmin(serve func(adminRequest) (any, error)) caddy.AdminHandler {
 		if q == nil {
 			return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: errNotOpen}
 		}
-		answer, err := serve(adminRequest{r, app, app.inbox, *q, r.PathValue("endpoint")})
+		request := adminRequest{r, app, app.inbox, *q, r.PathValue("endpoint")}
+		if err := request.known(); err != nil {
+			return apiError(err)
+		}
+		answer, err := serve(request)
 		if err != nil {
 			return apiError(err)
 		}
@@ -157,6 +161,21 @@ type outageView struct {
 	Probes    int       `json:"probes"`
 	NextProbe time.Time `json:"next_probe"`
 	LastError string    `json:"last_error,omitempty"`
+}
+
+// known refuses an endpoint, if the request names one, that there is not.
+func (r adminRequest) known() error {
+	if r.endpoint == "" || r.app.endpoints[r.endpoint] != nil {
+		return nil
+	}
+	stats, err := r.queue.Endpoints(r.Context())
+	if err != nil {
+		return err
+	}
+	if _, ok := stats[r.endpoint]; !ok {
+		return fmt.Errorf("endpoint %s: %w", r.endpoint, queue.ErrNotFound)
+	}
+	return nil
 }
 
 func listEndpoints(r adminRequest) (any, error) {
@@ -247,6 +266,11 @@ func move(r adminRequest) (any, error) {
 		return nil, badAdminRequest("say where to: ?to=<endpoint>, of the characters a-z, 0-9, _ and -")
 	case to == r.endpoint:
 		return nil, badAdminRequest("endpoint %s is where its messages are", to)
+	case r.app.endpoints[to] == nil:
+		return nil, caddy.APIError{
+			HTTPStatus: http.StatusConflict,
+			Err:        fmt.Errorf("endpoint %s is not configured: nobody would deliver what is moved there", to),
+		}
 	case r.app.endpoints[r.endpoint] != nil:
 		return nil, caddy.APIError{
 			HTTPStatus: http.StatusConflict,

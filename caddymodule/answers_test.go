@@ -91,34 +91,38 @@ func TestBodySizes(t *testing.T) {
 	}
 }
 
-// While the bodies being received take all of max_in_flight, further ones are
-// answered 503 and can be sent again; those who wait hold no more than they sent.
+// While the bodies being received by an endpoint take its half of max_in_flight,
+// further ones are answered 503 and can be sent again, and other endpoints are
+// not affected. Those who announce much and send nothing hold next to nothing.
 func TestBodiesInFlightAreBounded(t *testing.T) {
 	app := newApplication(t)
 	s := newServer(t)
-	site := fmt.Sprintf(`
-	webhook_inbox demo {
+	var site strings.Builder
+	for _, name := range []string{"one", "two"} {
+		fmt.Fprintf(&site, `
+	webhook_inbox /%[1]s %[1]s {
 		verify none
 		dedupe off
-		deliver %s
+		deliver %[2]s
 	}
-`, app.addr)
+`, name, app.addr)
+	}
 	err := s.tryLoad(s.caddyfile(`webhook_inbox {
 		queue badger `+s.dir+`
-		max_in_flight 300KiB
-	}`, site))
+		max_in_flight 600KiB
+	}`, site.String()))
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	// Three that announce 8 MiB each and send nothing hold 64 KiB each.
-	for range 3 {
+	// stall begins to send a body to the first endpoint.
+	stall := func(body string) {
 		conn, err := net.Dial("tcp", s.addr)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
-		if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 8388608\r\nExpect: 100-continue\r\n\r\n"); err != nil {
+		t.Cleanup(func() { conn.Close() })
+		if _, err := io.WriteString(conn, "POST /one HTTP/1.1\r\nHost: h\r\nContent-Length: 8388608\r\nExpect: 100-continue\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
 		// The server asks for the body when it begins to read it.
@@ -126,13 +130,27 @@ func TestBodiesInFlightAreBounded(t *testing.T) {
 		if err != nil || resp.StatusCode != http.StatusContinue {
 			t.Fatalf("got %v, %v", resp, err)
 		}
+		if _, err := io.WriteString(conn, body); err != nil {
+			t.Fatal(err)
+		}
 	}
-	s.expect(202, "POST", "/", nil, strings.Repeat("x", 60<<10))
+	body := strings.Repeat("x", 60<<10)
+	for range 30 {
+		stall("")
+	}
+	s.expect(202, "POST", "/one", nil, body)
 	app.next()
-	resp := s.expect(503, "POST", "/", nil, strings.Repeat("x", 120<<10))
+
+	stall(strings.Repeat("x", 100<<10)) // for which 128 KiB are taken
+	eventually(t, "the body is being received", func() bool {
+		return strings.Contains(s.metrics(), fmt.Sprintf("caddy_webhook_inbox_receiving_bytes %d\n", 30*4<<10+128<<10))
+	})
+	resp := s.expect(503, "POST", "/one", nil, body)
 	if resp.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
+	s.expect(202, "POST", "/two", nil, body)
+	app.next()
 }
 
 // A sender that is slow in sending its header or keeps its connection open is

@@ -36,11 +36,13 @@ type App struct {
 	QueueRaw json.RawMessage `json:"queue,omitempty" caddy:"namespace=webhook_inbox.queues inline_key=engine"`
 
 	// The most bytes of bodies that are being received at the same time, by all
-	// endpoints together. Requests beyond it are answered 503. Default: 256 MiB.
+	// endpoints together; one endpoint can take half of it. Requests beyond it
+	// are answered 503. Default: 256 MiB.
 	MaxInFlight int64 `json:"max_in_flight,omitempty"`
 
 	engine    Engine
 	endpoints map[string]*Handler
+	previous  *inbox        // of the configuration that this one replaces, if it is the same
 	inbox     *inbox        // set before ready is closed
 	ready     chan struct{} // closed by Start
 	done      <-chan struct{}
@@ -99,6 +101,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("module %T is not an engine", m)
 	}
 	a.engine = engine
+	a.previous = lookup(engine.Key())
 	return ctx.GetMetricsRegistry().Register(collector{a})
 }
 
@@ -127,7 +130,7 @@ func serverName(h *Handler) string {
 // Start opens the queue, or shares it with the configuration that is being
 // replaced, and begins to deliver.
 func (a *App) Start() error {
-	in, err := acquire(a.engine, a.log)
+	in, err := acquire(a)
 	if err != nil {
 		return err
 	}
@@ -164,8 +167,8 @@ func (a *App) await(ctx context.Context) (*inbox, error) {
 		return a.inbox, nil
 	default:
 	}
-	if in := lookup(a.engine.Key()); in != nil {
-		return in, nil
+	if a.previous != nil {
+		return a.previous, nil
 	}
 	select {
 	case <-a.ready:

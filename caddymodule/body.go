@@ -15,17 +15,19 @@ import (
 
 var (
 	errTooLarge = errors.New("the body is larger than max_body")
-	errNoMemory = errors.New("the bodies being received take more than max_in_flight")
+	errNoMemory = errors.New("the bodies being received take all of max_in_flight, or this endpoint's half of it")
 )
 
-// firstRead is how much memory a body gets before its first byte came, and what
-// grows from there. A sender that announces much and sends nothing holds no more.
-const firstRead = 64 << 10
+// firstRead is how much memory a body gets before its first byte came. It
+// doubles from there, as bytes come: a sender that announces much and sends
+// nothing holds no more.
+const firstRead = 4 << 10
 
-// bodyReader reads one request body within a size, a time and a budget that is
-// shared by all requests.
+// bodyReader reads one request body within a size, a time, and the budgets of
+// its endpoint and of all.
 type bodyReader struct {
-	budget  *budget
+	own     *budget
+	shared  *budget
 	limit   int64
 	timeout time.Duration
 	taken   int64
@@ -71,7 +73,11 @@ func (b *bodyReader) read(w http.ResponseWriter, r *http.Request) ([]byte, error
 // grow returns buf with the given capacity.
 func (b *bodyReader) grow(buf []byte, size int64) ([]byte, error) {
 	n := size - int64(cap(buf))
-	if !b.budget.take(n) {
+	if !b.own.take(n) {
+		return nil, errNoMemory
+	}
+	if !b.shared.take(n) {
+		b.own.give(n)
 		return nil, errNoMemory
 	}
 	b.taken += n
@@ -80,7 +86,10 @@ func (b *bodyReader) grow(buf []byte, size int64) ([]byte, error) {
 	return grown, nil
 }
 
-func (b *bodyReader) release() { b.budget.give(b.taken) }
+func (b *bodyReader) release() {
+	b.own.give(b.taken)
+	b.shared.give(b.taken)
+}
 
 // bodyRefusal is the refusal of a request whose body could not be read.
 func bodyRefusal(err error) refusal {

@@ -10,6 +10,12 @@ type budget struct {
 	taken atomic.Int64
 }
 
+func newBudget(limit int64) *budget {
+	b := new(budget)
+	b.limit.Store(limit)
+	return b
+}
+
 // take reserves n bytes, or reports that there is no room for them.
 func (b *budget) take(n int64) bool {
 	if b.taken.Add(n) > b.limit.Load() {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-webhook-inbox/inbox/verify"
 )
@@ -137,6 +138,11 @@ func (s *idSource) choose(d *Dedupe) error {
 	if len(d.On) == 0 {
 		s.id = true
 	}
+	for _, name := range d.With {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return fmt.Errorf("dedupe with %q: it is no name of a header field", name)
+		}
+	}
 	if len(d.With) > 0 && !s.content {
 		return errors.New("dedupe with: header fields are added to the content, so it takes `on content`")
 	}
@@ -152,6 +158,9 @@ func (p MessageIDPart) validate() error {
 	}
 	if n != 1 {
 		return errors.New("it takes exactly one of header, json, query and path")
+	}
+	if p.Header != "" && !httpguts.ValidHeaderFieldName(p.Header) {
+		return fmt.Errorf("%q is no name of a header field", p.Header)
 	}
 	if p.JSON != "" {
 		_, err := verify.ParseJSONPath(p.JSON)

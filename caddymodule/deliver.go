@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -123,6 +124,7 @@ func newDelivery(ctx context.Context, server *caddyhttp.Server, w http.ResponseW
 	// were written to those that it trusted then.
 	caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, stored.ClientIP)
 	caddyhttp.SetVar(r.Context(), caddyhttp.TrustedProxyVarKey, stored.TrustedProxy)
+	restorePlaceholders(r, repl, stored.Placeholders)
 	return r, nil
 }
 
@@ -155,8 +157,11 @@ func (rec *recorder) result(ctx context.Context, err error) queue.Result {
 		return queue.Result{Err: context.Cause(ctx)}
 	case errors.As(err, &handlerErr) && handlerErr.Err != nil:
 		// Its status is the route's own, not an answer of the application.
+		if handlerErr.Err.Error() == "" { // of the directive error
+			handlerErr.Err = fmt.Errorf("the delivery route ended with the error %d", handlerErr.StatusCode)
+		}
 		return queue.Result{
-			NoConnection: rec.status == 0 && notReached(handlerErr),
+			NoConnection: rec.status == 0 && notReached(handlerErr.Err),
 			Err:          handlerErr.Err,
 		}
 	case err != nil:
@@ -184,7 +189,8 @@ func panicked(ctx context.Context, rec *recorder, p any) queue.Result {
 }
 
 // notReached reports whether there was no application to talk to: it could not
-// be dialed, or all upstreams were known to be down.
-func notReached(err caddyhttp.HandlerError) bool {
-	return errors.As(err.Err, new(reverseproxy.DialError)) || err.StatusCode == http.StatusServiceUnavailable
+// be dialed, or all upstreams were known to be down, for which reverse_proxy has
+// no error of its own but this text.
+func notReached(err error) bool {
+	return errors.As(err, new(reverseproxy.DialError)) || err.Error() == "no upstreams available"
 }

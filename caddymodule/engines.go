@@ -95,7 +95,7 @@ func (e *BadgerEngine) Open(o EngineObserver, log *zap.Logger) (queue.Queue, err
 		Dir:          e.directory,
 		MaxSize:      e.MaxSize,
 		MinFreeSpace: e.MinFreeSpace,
-		Logger:       log.Named("badger"),
+		Logger:       log,
 		OnCommit:     func(s badgerqueue.CommitStats) { o.Committed(s.Messages, s.Duration) },
 	})
 	switch {
@@ -124,7 +124,7 @@ func (e *BadgerEngine) Health(q queue.Queue) Health {
 		return Health{}
 	}
 	disk := b.Disk()
-	return Health{SizeOnDisk: disk.SizeOnDisk, Free: disk.Free, Lost: b.Lost(), Err: b.Err()}
+	return Health{SizeOnDisk: disk.SizeOnDisk, Free: disk.Free, Lost: b.Lost(), Refusing: disk.Refusing, Err: b.Err()}
 }
 
 // UnmarshalCaddyfile reads

@@ -117,9 +117,11 @@ type Handler struct {
 	ids          idSource
 	authenticate []string // values of WWW-Authenticate on a 401
 	chain        caddyhttp.Handler
+	placeholders []string // that the delivery route asks for
 	server       *caddyhttp.Server
 	fingerprint  fingerprint
 	refusals     *[outcomes]rate.Sometimes // that are logged
+	memory       *budget                   // of the bodies being received
 	app          *App
 	log          *zap.Logger
 }
@@ -183,6 +185,7 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 		return fmt.Errorf("setting up deliver: %w", err)
 	}
 	h.chain = h.Deliver.Compile(endOfRoute)
+	h.placeholders = placeholdersOf(h.fingerprint["deliver"])
 	h.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	h.warn()
 
@@ -191,6 +194,7 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 		return err
 	}
 	h.app = app.(*App)
+	h.memory = newBudget(h.app.MaxInFlight / 2)
 	return h.app.register(h)
 }
 
@@ -230,21 +234,31 @@ func (h *Handler) loadVerifiers(ctx caddy.Context) error {
 
 // warn tells the operator what the configuration allows and what will surprise.
 func (h *Handler) warn() {
+	for _, p := range h.MessageID {
+		h.warnOfDropped(p.Header)
+	}
+	h.warnOfDropped(h.ids.with...)
 	for _, v := range h.verifiers {
 		if v.scheme == "none" {
 			h.log.Warn("requests to this endpoint are not verified: whoever reaches it can put messages into the queue",
 				zap.String("endpoint", h.Endpoint))
 		}
+		h.warnOfDropped(v.Headers...)
 		for _, name := range v.Headers {
-			if strings.ContainsAny(name, "_.") {
-				h.log.Warn("Caddy drops header fields with _ or . in their names, unless they are listed in the server's expected_underscore_headers or expected_dot_headers",
-					zap.String("endpoint", h.Endpoint), zap.String("header", name))
-			}
 			if v.scheme == "token" && h.server != nil && h.server.Logs != nil {
 				h.log.Warn("the access log shows this header field, which carries a secret: delete it with a filter",
 					zap.String("endpoint", h.Endpoint), zap.String("header", name),
 					zap.String("filter", "request>headers>"+http.CanonicalHeaderKey(name)+" delete"))
 			}
+		}
+	}
+}
+
+func (h *Handler) warnOfDropped(headers ...string) {
+	for _, name := range headers {
+		if strings.ContainsAny(name, "_.") {
+			h.log.Warn("Caddy drops header fields with _ or . in their names, unless they are listed in the server's expected_underscore_headers or expected_dot_headers",
+				zap.String("endpoint", h.Endpoint), zap.String("header", name))
 		}
 	}
 }

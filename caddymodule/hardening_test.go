@@ -392,7 +392,7 @@ func TestAttackAdminPaths(t *testing.T) {
 		}
 	}
 	for _, to := range []string{"../x", "X", "a%2fb", strings.Repeat("a", 65), "a%0ab"} {
-		if status, data := s.admin("POST", "/webhook_inbox/endpoints/unknown/move?to="+to); status != http.StatusBadRequest {
+		if status, data := s.admin("POST", "/webhook_inbox/endpoints/demo/move?to="+to); status != http.StatusBadRequest {
 			t.Errorf("moving to %q: status %d: %s", to, status, data)
 		}
 	}

@@ -61,6 +61,7 @@ type inbox struct {
 	mu          sync.Mutex
 	generations []*App // the newest is last
 	dispatchers map[string]*dispatching
+	ending      map[string]*dispatching // stopped, and giving its attempts time
 }
 
 // dispatching is a running dispatcher and the configuration it follows.
@@ -68,19 +69,21 @@ type dispatching struct {
 	*queue.Dispatcher
 	handler *Handler
 	stop    context.CancelFunc
+	ended   chan struct{}
 }
 
-// acquire returns the inbox of an engine, and opens it unless a running
-// configuration has it open. The caller must release it.
-func acquire(e Engine, log *zap.Logger) (*inbox, error) {
-	v, _, err := inboxes.LoadOrNew(e.Key(), func() (caddy.Destructor, error) { return openInbox(e, log) })
+// acquire returns the inbox of a configuration's queue, and opens it unless a
+// running configuration has it open. The caller must release it.
+func acquire(a *App) (*inbox, error) {
+	v, _, err := inboxes.LoadOrNew(a.engine.Key(), func() (caddy.Destructor, error) { return openInbox(a) })
 	if err != nil {
 		return nil, err
 	}
 	return v.(*inbox), nil
 }
 
-// lookup returns the inbox of a key if it is open. The caller doesn't hold it.
+// lookup returns the inbox of a key if it is open. The caller doesn't hold it,
+// and calls it while no configuration starts.
 func lookup(key string) (in *inbox) {
 	inboxes.Range(func(k, v any) bool {
 		if k == key {
@@ -96,18 +99,20 @@ func (in *inbox) release() error {
 	return err
 }
 
-func openInbox(e Engine, log *zap.Logger) (*inbox, error) {
+func openInbox(a *App) (*inbox, error) {
 	in := &inbox{
-		key:         e.Key(),
+		key:         a.engine.Key(),
 		metrics:     newMetrics(),
 		dispatchers: make(map[string]*dispatching),
+		ending:      make(map[string]*dispatching),
 		replaced:    make(chan struct{}, 1),
 	}
-	in.logTo = newFollowingCore(log)
+	in.memory.limit.Store(a.MaxInFlight)
+	in.logTo = newFollowingCore(a.log)
 	in.log = zap.New(in.logTo)
 	in.stopped, in.stop = context.WithCancel(context.Background())
 
-	q, err := e.Open(in, in.log)
+	q, err := a.engine.Open(in, in.log)
 	switch {
 	case err == nil:
 		in.opened(q)
@@ -144,20 +149,31 @@ func (in *inbox) reopen() {
 
 // tryAgain tries to open the queue as the newest configuration says.
 func (in *inbox) tryAgain() (opened bool, err error) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if len(in.generations) == 0 {
-		return false, nil // between two configurations, or about to be closed
+	newest := in.newest()
+	if newest == nil {
+		return false, nil // about to be closed
 	}
-	newest := in.generations[len(in.generations)-1]
+	// Opening takes its time, for which a reload must not wait.
 	q, err := newest.engine.Open(in, in.log)
 	if err != nil {
 		return false, err
 	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
 	in.opened(q)
 	in.apply()
 	in.warnOfOrphans(newest)
 	return true, nil
+}
+
+// newest returns the newest configuration, nil if there is none.
+func (in *inbox) newest() *App {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.generations) == 0 {
+		return nil
+	}
+	return in.generations[len(in.generations)-1]
 }
 
 // opened makes an open queue available and says what is in it.
@@ -228,6 +244,7 @@ func (in *inbox) apply() {
 		if wanted[name] == nil {
 			d.stop()
 			delete(in.dispatchers, name)
+			in.ending[name] = d
 		}
 	}
 	q := in.queue.Load()
@@ -249,9 +266,23 @@ func (in *inbox) apply() {
 // dispatch starts delivering the messages of h's endpoint.
 func (in *inbox) dispatch(q queue.Queue, h *Handler) *dispatching {
 	ctx, stop := context.WithCancel(in.stopped)
-	d := queue.NewDispatcher(q, h.Endpoint, in.target(h), observer{in, h.Endpoint})
-	in.running.Go(func() { d.Run(ctx) })
-	return &dispatching{d, h, stop}
+	d := &dispatching{
+		Dispatcher: queue.NewDispatcher(q, h.Endpoint, in.target(h), observer{in, h.Endpoint}),
+		handler:    h,
+		stop:       stop,
+		ended:      make(chan struct{}),
+	}
+	// An endpoint has one dispatcher at a time.
+	before := in.ending[h.Endpoint]
+	delete(in.ending, h.Endpoint)
+	in.running.Go(func() {
+		defer close(d.ended)
+		if before != nil {
+			<-before.ended
+		}
+		d.Run(ctx)
+	})
+	return d
 }
 
 func (in *inbox) target(h *Handler) queue.Target {
@@ -312,10 +343,30 @@ func (in *inbox) Destruct() error {
 	if q == nil {
 		return nil
 	}
+	if !caddy.Exiting() {
+		in.warnOfLeaving(*q)
+	}
 	if err := (*q).Close(); err != nil {
 		return fmt.Errorf("closing the queue: %w", err)
 	}
 	return nil
+}
+
+// warnOfLeaving says what waits in a queue that no configuration names any more.
+func (in *inbox) warnOfLeaving(q queue.Queue) {
+	endpoints, err := q.Endpoints(context.Background())
+	if err != nil {
+		in.log.Error("reading what is left in the queue", zap.Error(err))
+		return
+	}
+	var waiting, dead int64
+	for _, s := range endpoints {
+		waiting, dead = waiting+s.Waiting, dead+s.Dead
+	}
+	if waiting+dead > 0 {
+		in.log.Warn("messages stay in a queue that is not configured any more: they are delivered when it is again",
+			zap.String("queue", in.key), zap.Int64("waiting", waiting), zap.Int64("dead_letters", dead))
+	}
 }
 
 // age is how long ago t was: zero if t is, or lies ahead after a clock step.

@@ -80,6 +80,7 @@ type Health struct {
 	SizeOnDisk int64 // bytes
 	Free       int64 // bytes
 	Lost       int64 // commits that were found missing when it was opened
+	Refusing   bool  // it takes nothing new, because the disk is full
 	Err        error // why it takes nothing any more
 }
 
@@ -144,7 +145,7 @@ func (in *inbox) collect(engine Engine, out chan<- prometheus.Metric) {
 	healthy := q != nil
 	if reporter, ok := engine.(HealthReporter); ok && q != nil {
 		health := reporter.Health(*q)
-		healthy = health.Err == nil
+		healthy = health.Err == nil && !health.Refusing
 		gauge(diskDesc, float64(health.SizeOnDisk))
 		gauge(freeDesc, float64(health.Free))
 		gauge(lostDesc, float64(health.Lost))

@@ -70,6 +70,8 @@ func (h *Handler) setDefaults() error {
 	switch {
 	case h.MaxBody < 0:
 		return fmt.Errorf("max_body is negative")
+	case h.MaxBody > 1<<30:
+		return fmt.Errorf("max_body is %d bytes: a body is held in memory, so it must not be more than 1 GiB", h.MaxBody)
 	case h.ReadTimeout < 0:
 		return fmt.Errorf("read_timeout is negative")
 	case h.MaxSize < 0:

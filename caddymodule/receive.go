@@ -77,7 +77,7 @@ func (h *Handler) receive(in *inbox, w http.ResponseWriter, r *http.Request) (re
 		return received{}, refused
 	}
 
-	body := bodyReader{budget: &in.memory, limit: h.MaxBody, timeout: time.Duration(h.ReadTimeout)}
+	body := bodyReader{own: h.memory, shared: &in.memory, limit: h.MaxBody, timeout: time.Duration(h.ReadTimeout)}
 	defer body.release()
 	var err error
 	if vr.Body, err = body.read(w, r); err != nil {
@@ -98,6 +98,7 @@ func (h *Handler) receive(in *inbox, w http.ResponseWriter, r *http.Request) (re
 	if err != nil {
 		return received{}, refusal{outcome: unavailable, cause: err}
 	}
+	m.Request.Placeholders = storePlaceholders(r, h.placeholders)
 	m.Scheme = v.scheme
 	if v.Timestamp {
 		m.FreshUntil = claims.Timestamp.Add(v.Tolerance)
@@ -107,15 +108,13 @@ func (h *Handler) receive(in *inbox, w http.ResponseWriter, r *http.Request) (re
 	if q == nil {
 		return received{}, refusal{outcome: unavailable, cause: errNotOpen}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), commitTimeout)
+	// A sender that does not wait for the answer may never send it again.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), commitTimeout)
 	defer cancel()
 	receipt, err := (*q).Publish(ctx, queue.Publication{Message: m, Keys: keys, MaxSize: h.share()})
 	switch {
 	case errors.Is(err, queue.ErrFull):
 		return received{}, refusal{outcome: full, cause: err}
-	case err != nil && r.Context().Err() != nil:
-		// Stored or not, nobody was told that it is: the sender will send it again.
-		return received{}, refusal{outcome: broken, cause: errGone}
 	case err != nil:
 		return received{}, refusal{outcome: unavailable, cause: err}
 	}
@@ -142,8 +141,6 @@ func (h *Handler) precheck(in *inbox, r *http.Request, orig *http.Request) refus
 	}
 	return refusal{}
 }
-
-var errGone = errors.New("the sender did not wait for the answer")
 
 var errTarget = errors.New("the request target is not a path")
 
@@ -212,8 +209,8 @@ func (h *Handler) answer(w http.ResponseWriter, refused refusal) {
 func (h *Handler) report(r *http.Request, refused refusal) {
 	h.refusals[refused.outcome].Do(func() {
 		level := zap.WarnLevel
-		if refused.outcome.status() == http.StatusServiceUnavailable {
-			level = zap.ErrorLevel
+		if refused.outcome.status() >= 500 {
+			level = zap.ErrorLevel // our own trouble
 		}
 		if ce := h.log.Check(level, "webhook refused"); ce != nil {
 			ce.Write(

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// drainCap is how much of an answer's body is read. All of it would only serve
-// to keep a connection open, and some answers never end.
-const drainCap = 64 << 10
+// drainCap is how much of an answer's body is read. Some answers never end. It
+// is large because reverse_proxy, when it is stopped, logs the whole request.
+const drainCap = 1 << 20
 
 var errAnswerLong = errors.New("the answer is longer than is read of it")
 

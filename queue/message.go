@@ -53,6 +53,10 @@ type Request struct {
 	ClientIP     string
 	TrustedProxy bool // RemoteAddr was a trusted proxy
 	TLS          *TLS // nil without TLS
+
+	// Placeholders are what the server found out about the request beyond it and
+	// its delivery asks for, by name.
+	Placeholders map[string]string
 }
 
 // TLS is what is kept of a request's TLS connection.

@@ -49,6 +49,7 @@ const (
 	fieldBodyNumber   = 19
 	fieldBodyChunks   = 20
 	fieldBody         = 21
+	fieldPlaceholder  = 22 // repeated: a name and a value
 )
 
 // The fields within others.
@@ -102,6 +103,7 @@ func (r *messageRecord) encode() []byte {
 	if r.body.chunks == 0 {
 		e.bytes(fieldBody, req.Body)
 	}
+	e.placeholders(req.Placeholders)
 	return e
 }
 
@@ -125,6 +127,15 @@ func (e *encoder) header(h http.Header) {
 			f.textAlways(fieldValue, v)
 		}
 		e.bytes(fieldHeader, f)
+	}
+}
+
+func (e *encoder) placeholders(values map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		var f encoder
+		f.textAlways(fieldName, name)
+		f.textAlways(fieldValue, values[name])
+		e.bytes(fieldPlaceholder, f)
 	}
 }
 
@@ -190,6 +201,8 @@ func decodeMessage(record []byte) (*messageRecord, error) {
 			r.body.chunks = d.uint()
 		case fieldBody:
 			req.Body = d.value
+		case fieldPlaceholder:
+			d.placeholder(req)
 		}
 	}
 	return r, d.err
@@ -215,6 +228,27 @@ func (d *decoder) header(req *queue.Request) {
 		req.Header = make(http.Header)
 	}
 	req.Header[name] = values
+}
+
+func (d *decoder) placeholder(req *queue.Request) {
+	var name, value string
+	f := readFields(d.value)
+	for f.next() {
+		switch f.tag {
+		case fieldName:
+			name = f.text()
+		case fieldValue:
+			value = f.text()
+		}
+	}
+	if f.err != nil {
+		d.fail()
+		return
+	}
+	if req.Placeholders == nil {
+		req.Placeholders = make(map[string]string)
+	}
+	req.Placeholders[name] = value
 }
 
 func (d *decoder) tls() *queue.TLS {

@@ -198,6 +198,7 @@ func (f *fixture) diverse() []*queue.Message {
 		RemoteAddr:   "[2001:db8::1]:443",
 		ClientIP:     "203.0.113.7",
 		TrustedProxy: true,
+		Placeholders: map[string]string{"http.vars.tenant": "a", "http.regexp.path.1": ""},
 		TLS:          &queue.TLS{Version: 0x0304, CipherSuite: 0x1301, ServerName: "hooks.example.com", NegotiatedProtocol: "h2"},
 	}
 
