@@ -37,6 +37,7 @@ type batch struct {
 	messages int
 	touched  []*endpoint
 	evictor  *evictor
+	keeps    map[*endpoint]duePlace // the first places in h that the batch filled
 
 	// err is the first failed write. The batch is lost with it, so that callers
 	// need not ask.

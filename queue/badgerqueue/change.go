@@ -44,6 +44,16 @@ func (q *Queue) change(ctx context.Context, op *change) error {
 	}
 }
 
+// changePlaces is change for what moves places in a line that is paused. It
+// returns when nothing of op is under way any more, done ctx or not: a line that
+// went on before would hand out what is at the old places.
+func (q *Queue) changePlaces(ctx context.Context, op *change) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return q.change(context.WithoutCancel(ctx), op)
+}
+
 // flush makes durable what was settled so far, so that it is seen.
 func (q *Queue) flush(ctx context.Context) error {
 	if q.committer.idle() {

@@ -164,7 +164,34 @@ func (c *committer) cut() []operation {
 	return ops
 }
 
+// putBack puts operations that were cut before all that wait.
+func (c *committer) putBack(ops []operation) {
+	if len(ops) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = append(ops[:len(ops):len(ops)], c.waiting...)
+	for _, op := range ops {
+		if behind(op) {
+			c.behind++
+		}
+	}
+	c.pressNow()
+}
+
+// behind reports whether nobody waits for the operation.
+func behind(op operation) bool {
+	switch op.(type) {
+	case *settlement, *erasure:
+		return true
+	default:
+		return false
+	}
+}
+
 // commit applies the operations and makes them durable, or poisons the queue.
+// Those that the transaction has no more room for are put back.
 func (c *committer) commit(ops []operation) {
 	if err := c.q.Err(); err != nil {
 		for _, op := range ops {
@@ -176,10 +203,16 @@ func (c *committer) commit(ops []operation) {
 	begun := time.Now()
 	b := c.q.newBatch()
 	defer b.close()
-	refused := make([]error, len(ops))
-	for i, op := range ops {
-		refused[i] = op.apply(b)
+	refused := make([]error, 0, len(ops))
+	for _, op := range ops {
+		// What an operation erases to make room is not in its cost.
+		if len(refused) > 0 && (b.entries > c.q.limits.entries || b.bytes > int64(c.q.limits.bytes)) {
+			break
+		}
+		refused = append(refused, op.apply(b))
 	}
+	c.putBack(ops[len(refused):])
+	ops = ops[:len(refused)]
 	touched := b.touched
 	if err := b.finish(); err != nil {
 		err := c.q.poison(err)
@@ -213,30 +246,43 @@ func (c *committer) fail(err error) {
 }
 
 // postpone is called when so little of the disk is free that nothing may be
-// written. It refuses what somebody waits for, and puts the settlements back
-// for another try in a moment. Closing, it gives them up: their messages are
-// waiting when the queue is next opened.
+// written. It refuses what somebody waits for, and puts the rest back for
+// another try in a moment. Closing, it gives that up: the messages are waiting,
+// and bodies without an owner are erased, when the queue is next opened.
 func (c *committer) postpone(ops []operation) {
-	var settlements []operation
+	var later, refused []operation
 	for _, op := range ops {
-		if _, ok := op.(*settlement); ok {
-			settlements = append(settlements, op)
+		if behind(op) {
+			later = append(later, op)
 		} else {
-			op.done(errDiskLow)
+			refused = append(refused, op)
 		}
 	}
 	c.mu.Lock()
-	over := c.closing
-	if !over {
-		c.waiting = append(settlements, c.waiting...)
-		c.behind = len(settlements)
-		c.pressing = false
-		c.timer.Reset(time.Second)
+	if c.closing {
+		refused = append(refused, later...)
+	} else {
+		c.postponed(later)
 	}
 	c.mu.Unlock()
-	if over {
-		for _, op := range settlements {
-			op.done(errDiskLow)
+	for _, op := range refused {
+		op.done(errDiskLow)
+	}
+}
+
+// postponed puts operations back that nobody waits for. If somebody waits for
+// one that came meanwhile, all are tried again at once, else in a second.
+func (c *committer) postponed(ops []operation) {
+	c.waiting = append(ops, c.waiting...)
+	c.behind, c.pressing = 0, false
+	for _, op := range c.waiting {
+		if behind(op) {
+			c.behind++
+		} else {
+			c.pressing = true
 		}
+	}
+	if c.behind > 0 {
+		c.timer.Reset(time.Second)
 	}
 }

@@ -5,11 +5,14 @@ package badgerqueue
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
+	"github.com/caddy-webhook-inbox/inbox/queue/queuetest"
 )
 
 func TestADamagedMessageIsBuriedAndNeverDelivered(t *testing.T) {
@@ -69,17 +72,48 @@ func TestAProbeBuriesADamagedMessageToo(t *testing.T) {
 	}
 }
 
-func TestAPlaceWithoutAMessageIsDropped(t *testing.T) {
+func TestAMessageThatIsMissingIsBuriedAndItsKeysAreFree(t *testing.T) {
 	t.Parallel()
 	q := openTest(t, Options{})
-	given := give(t, q, "here", 2)
+	again := queue.Publication{
+		Message: sender.Message("here"),
+		Keys:    []queue.Key{queuetest.Key("k", time.Hour)},
+	}
+	publish(t, q, queue.Accepted, again)
+	first := again.Message
+	others := give(t, q, "here", 2)
 	must(t, q.Close())
-	edit(t, q.opts, func(tx *badger.Txn) error { return tx.Delete(messageKey(1)) })
+	edit(t, q.opts, func(tx *badger.Txn) error {
+		return errors.Join(tx.Delete(messageKey(1)), tx.Delete(messageKey(2)))
+	})
 	q = openTest(t, q.opts)
-	if d := receive(t, q, "here"); d.Message.ID != given[1].ID {
+	if d := receive(t, q, "here"); d.Message.ID != others[1].ID {
 		t.Errorf("received %s", d.Message.Request.Body)
 	}
-	if s := stats(t, q, "here"); s.Dead != 0 || s.Waiting != 1 {
+	if s := stats(t, q, "here"); s.Dead != 2 || s.Waiting != 1 {
+		t.Errorf("statistics are %+v", s)
+	}
+	var listed []queue.ID
+	for d, err := range q.DeadLetters(t.Context(), "here", queue.ID{}) {
+		must(t, err)
+		listed = append(listed, d.Message.ID)
+	}
+	if !slices.Equal(listed, []queue.ID{first.ID, others[0].ID}) {
+		t.Errorf("dead letters are %v", listed)
+	}
+	dead, err := q.DeadLetter(t.Context(), "here", first.ID)
+	must(t, err)
+	if dead.Reason != "corrupt" || !dead.Message.ReceivedAt.Equal(first.ReceivedAt) {
+		t.Errorf("dead letter is %+v", dead)
+	}
+	must(t, q.Discard(t.Context(), "here", others[0].ID))
+
+	again.Message = sender.Message("here")
+	publish(t, q, queue.Revived, again)
+	if d := receive(t, q, "here"); d.Message.ID != again.Message.ID {
+		t.Errorf("received %s", d.Message.Request.Body)
+	}
+	if s := stats(t, q, "here"); s.Dead != 0 || s.Waiting != 2 {
 		t.Errorf("statistics are %+v", s)
 	}
 }

@@ -124,15 +124,17 @@ func (b *batch) redrive(e *endpoint, d *deadRecord) (seq uint64, err error) {
 	n := e.number.Load()
 	seq = b.nextSeq()
 	w := waitingRecord{located: d.located}
+	var keys []queue.Key
 	for _, k := range d.keys {
 		mine, err := b.mayTake(n, k, d.id)
 		if err != nil {
 			return 0, err
 		}
 		if mine {
-			w.keysUntil = b.recordKeys(n, []queue.Key{k}, seq, d.id)
+			keys = append(keys, k)
 		}
 	}
+	w.keysUntil = b.recordKeys(n, keys, seq, d.id)
 	tally := b.tally(e)
 	tally.dead--
 	tally.waiting++

@@ -10,9 +10,6 @@ import (
 	"github.com/caddy-webhook-inbox/inbox/queue"
 )
 
-// maxEvicted is how many messages and chunks one batch evicts; more may not fit.
-const maxEvicted = 1000
-
 // makeRoom makes room for a message, if need be by erasing messages that are
 // kept: those first that are kept for the shortest time from now. Dead letters
 // are never erased for room.
@@ -53,36 +50,68 @@ func (b *batch) roomFor(e *endpoint, size, share int64) error {
 // there is enough room or none is left.
 func (b *batch) evict(e *endpoint, enough func() bool) error {
 	for !enough() {
-		if b.evictor == nil {
-			b.evictor = b.q.newEvictor()
+		if b.entries > 2*b.q.limits.entries {
+			return nil // more may not fit into the transaction
 		}
-		v, err := b.evictor.next(e)
+		v, err := b.openEvictor().next(e)
 		if err != nil {
 			return fmt.Errorf("making room: %w", err)
 		}
 		if v == nil {
 			return nil
 		}
-		b.eraseKept(v.endpoint, v.place, &v.record)
+		if err := b.eraseKept(v.endpoint, v.place, &v.record); err != nil {
+			return fmt.Errorf("making room: %w", err)
+		}
 	}
 	return nil
 }
 
-// eraseKept erases a message that is kept.
-func (b *batch) eraseKept(e *endpoint, place duePlace, r *settledRecord) {
+// keep puts the record of a delivered message into h.
+func (b *batch) keep(e *endpoint, place duePlace, record []byte) {
+	tally := b.tally(e)
+	tally.kept++
+	tally.keptFrom = tally.keptFrom.or(place)
+	b.set(keptKey(e.number.Load(), place), record)
+	if b.keeps == nil {
+		b.keeps = make(map[*endpoint]duePlace)
+	}
+	if first, ok := b.keeps[e]; !ok || place.before(first) {
+		b.keeps[e] = place
+	}
+}
+
+// eraseKept erases a message that was kept when the batch began, unless the
+// batch has erased or moved it since.
+func (b *batch) eraseKept(e *endpoint, place duePlace, r *settledRecord) error {
+	k := keptKey(e.number.Load(), place)
+	there, err := b.has(k)
+	if err != nil || !there {
+		return err
+	}
 	b.tally(e).kept--
-	b.delete(keptKey(e.number.Load(), place))
+	b.delete(k)
 	b.erase(e, &r.located)
+	return nil
+}
+
+// raiseKept raises the mark of h to what it found when the batch began: the
+// place of the first message there is.
+func (b *batch) raiseKept(e *endpoint, found duePlace) {
+	if first, ok := b.keeps[e]; ok {
+		found = found.or(first)
+	}
+	e.tally.keptFrom = later(e.tally.keptFrom, found)
 }
 
 // An evictor finds the messages to evict in one batch. It reads what was
-// committed before it: what is evicted in the batch it remembers.
+// committed before the batch, each message once.
 type evictor struct {
+	b     *batch
 	tx    *badger.Txn
 	it    *badger.Iterator
 	heads map[*endpoint]*victim // the next of each endpoint; nil: it has none
 	all   []*endpoint
-	found int
 }
 
 type victim struct {
@@ -91,14 +120,18 @@ type victim struct {
 	record   settledRecord
 }
 
-func (q *Queue) newEvictor() *evictor {
-	tx := q.db.NewTransaction(false)
-	return &evictor{
-		tx:    tx,
-		it:    tx.NewIterator(badger.IteratorOptions{Prefix: newKey(tableKept)}),
-		heads: make(map[*endpoint]*victim),
-		all:   q.scheduler.all(),
+func (b *batch) openEvictor() *evictor {
+	if b.evictor == nil {
+		tx := b.q.db.NewTransaction(false)
+		b.evictor = &evictor{
+			b:     b,
+			tx:    tx,
+			it:    tx.NewIterator(badger.IteratorOptions{Prefix: newKey(tableKept)}),
+			heads: make(map[*endpoint]*victim),
+			all:   b.q.scheduler.all(),
+		}
 	}
+	return b.evictor
 }
 
 func (v *evictor) close() {
@@ -109,9 +142,6 @@ func (v *evictor) close() {
 // next returns the message of e, or of any endpoint, that is kept for the
 // shortest time from now; nil if there is none.
 func (v *evictor) next(e *endpoint) (*victim, error) {
-	if v.found >= maxEvicted {
-		return nil, nil
-	}
 	candidates := v.all
 	if e != nil {
 		candidates = []*endpoint{e}
@@ -129,20 +159,21 @@ func (v *evictor) next(e *endpoint) (*victim, error) {
 	if first == nil {
 		return nil, nil
 	}
-	v.found += 1 + int(first.record.body.chunks)
 	after := duePlace{first.place.due, first.place.seq + 1}
 	return first, v.seek(first.endpoint, after)
 }
 
 func (v *evictor) head(e *endpoint) (*victim, error) {
 	if _, ok := v.heads[e]; !ok {
-		if err := v.seek(e, duePlace{}); err != nil {
+		if err := v.seek(e, e.tally.keptFrom); err != nil {
 			return nil, err
 		}
 	}
 	return v.heads[e], nil
 }
 
+// seek finds the first message of e from a place on. It is where the mark is
+// raised to, so that nobody steps over what was erased before it again.
 func (v *evictor) seek(e *endpoint, from duePlace) error {
 	v.heads[e] = nil
 	n := e.number.Load()
@@ -154,6 +185,7 @@ func (v *evictor) seek(e *endpoint, from duePlace) error {
 		return nil
 	}
 	found := &victim{endpoint: e, place: placeOf(v.it.Item().Key())}
+	v.b.raiseKept(e, found.place)
 	err := v.it.Item().Value(func(value []byte) (err error) {
 		found.record, err = decodeSettled(value)
 		return err

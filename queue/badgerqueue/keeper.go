@@ -62,6 +62,7 @@ func (k *keeper) run(ctx context.Context) {
 			k.q.space.mayWrite()
 		case <-sweep.C:
 			k.do(ctx, "sweeping", sweeper.sweep)
+			k.q.scheduler.lookForMissing()
 		case <-refresh.C:
 			k.do(ctx, "keeping keys", k.q.refresh)
 		case <-reclaim.C:

@@ -49,6 +49,7 @@ type line struct {
 	stale   bool            // what is being loaded: the disk has changed
 	left    map[uint64]bool // what was in held since the load began
 	paused  int             // times; nothing is handed out while places change
+	short   int             // times in a row that messages were missing
 
 	received uint64 // the value of scheduler.receives the last time
 	waiters  []*waiter
@@ -65,13 +66,16 @@ func (l *line) gap() bool { return l.cursor <= l.last }
 
 func (l *line) fits(size int64) bool {
 	return len(l.buffer) < l.s.budgets.count && l.bytes+size <= l.s.budgets.endpoint ||
-		len(l.buffer) == 0 && len(l.waiters) > 0
+		len(l.buffer) == 0 && l.receivers() > 0
 }
+
+// halted reports whether nothing is handed out for now.
+func (l *line) halted() bool { return l.paused > 0 || l.s.suspended }
 
 // take returns the message to hand out next, and holds it; nil if there is none
 // in memory. One that retries comes without its message.
 func (l *line) take(now time.Time) *handle {
-	if l.paused > 0 || l.s.err != nil || l.mustLoadRetries(now) {
+	if l.halted() || l.s.err != nil || l.mustLoadRetries(now) {
 		return nil
 	}
 	if len(l.retries) > 0 && !l.retries[0].at.After(now) {
@@ -90,7 +94,7 @@ func (l *line) take(now time.Time) *handle {
 
 // wantsLoad reports whether the caller should load.
 func (l *line) wantsLoad(now time.Time) bool {
-	return l.paused == 0 && !l.loading && l.s.err == nil && (l.mustLoadRetries(now) || l.wantsFresh())
+	return !l.halted() && !l.loading && l.s.err == nil && (l.mustLoadRetries(now) || l.wantsFresh())
 }
 
 // wantsFresh reports whether the buffer should be filled up. That is a little
@@ -169,14 +173,18 @@ func (l *line) inFlight() int { return len(l.held) - l.settling }
 // giveBack lets a message wait again that could not be read.
 func (l *line) giveBack(h *handle) {
 	l.release(h)
+	l.stale = l.loading // it was held when that began
 	if h.fresh {
 		l.unload()
 		l.cursor = min(l.cursor, h.seq)
-		l.stale = l.loading
-		return
+	} else {
+		at := time.Now().Add(time.Second)
+		if l.more && l.horizon.at.Before(at) {
+			at = l.horizon.at
+		}
+		l.more, l.horizon = true, retry{at: at}
 	}
-	l.more = true
-	l.horizon = retry{at: time.Now().Add(time.Second)}
+	l.changed()
 }
 
 // reload forgets what memory knows of w and r, because the disk changed.

@@ -64,6 +64,9 @@ func (q *Queue) load(e *endpoint) error {
 		return nil
 	}
 	l.takeIn(read, plan)
+	if plan.fresh || plan.retries {
+		l.loaded()
+	}
 	for _, h := range read.broken {
 		if l.held[h.seq] == nil && !l.left[h.seq] {
 			l.hold(h)

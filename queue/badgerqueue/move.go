@@ -72,7 +72,7 @@ func (m *move) run() error {
 	n := m.from.number.Load()
 	steps := []struct {
 		table byte
-		move  func(b *batch, k key, value []byte, expires uint64) error
+		move  func(b *batch, p placed, value []byte, expires uint64) error
 	}{
 		{tableFresh, m.waiting},
 		{tableRetrying, m.waiting},
@@ -82,12 +82,12 @@ func (m *move) run() error {
 	}
 	for _, step := range steps {
 		for at := prefix(step.table, n); at != nil; {
-			var keys []key
+			var places []placed
 			var err error
-			if keys, at, err = m.q.scanKeys(at, rewritten); err != nil {
+			if places, at, err = m.q.scanPlaced(at, rewritten); err != nil {
 				return err
 			}
-			if err := m.apply(keys, limit, step.move); err != nil {
+			if err := m.apply(places, limit, step.move); err != nil {
 				return err
 			}
 		}
@@ -95,7 +95,7 @@ func (m *move) run() error {
 	return m.finish()
 }
 
-// movable returns the last place in line so far: what arrives later stays. It
+// movable returns the last place of r so far: what arrives later stays. It
 // reports whether anything is in flight.
 func (s *scheduler) movable(e *endpoint) (limit uint64, busy bool) {
 	s.mu.Lock()
@@ -103,16 +103,15 @@ func (s *scheduler) movable(e *endpoint) (limit uint64, busy bool) {
 	return e.line.last, len(e.line.held) > 0
 }
 
-// apply moves what is at the keys.
-func (m *move) apply(keys []key, limit uint64, do func(*batch, key, []byte, uint64) error) error {
+// apply moves what is at the places.
+func (m *move) apply(places []placed, limit uint64, do func(*batch, placed, []byte, uint64) error) error {
 	moved := 0
-	err := m.q.change(m.ctx, &change{
-		entries: 6 * len(keys),
-		bytes:   1024 * len(keys),
+	op := &change{
 		write: func(b *batch) error {
 			moved = 0
-			for _, k := range keys {
-				if (k[0] == tableFresh || k[0] == tableRetrying) && lastSeq(k) > limit {
+			for _, p := range places {
+				k := p.key
+				if k[0] == tableFresh && lastSeq(k) > limit {
 					continue
 				}
 				value, expires, ok, err := b.getEntry(k)
@@ -122,7 +121,7 @@ func (m *move) apply(keys []key, limit uint64, do func(*batch, key, []byte, uint
 				if !ok {
 					continue
 				}
-				if err := do(b, k, value, expires); err != nil {
+				if err := do(b, p, value, expires); err != nil {
 					return err
 				}
 				if k[0] == tableFresh || k[0] == tableRetrying || k[0] == tableDead {
@@ -132,73 +131,111 @@ func (m *move) apply(keys []key, limit uint64, do func(*batch, key, []byte, uint
 			return nil
 		},
 		durable: func() { m.q.scheduler.reload(m.to) },
-	})
+	}
+	for _, p := range places {
+		op.entries += p.weight()
+		op.bytes += 1024 + 256*len(p.keys)
+	}
+	err := m.q.changePlaces(m.ctx, op)
 	m.moved += moved
 	return err
 }
 
-func (m *move) waiting(b *batch, k key, value []byte, _ uint64) error {
+func (m *move) waiting(b *batch, p placed, value []byte, _ uint64) error {
 	w, err := decodeWaiting(value)
 	if err != nil {
 		return err
 	}
-	b.leaveLine(m.from, lastSeq(k), k[0] == tableFresh, &w)
+	b.leaveLine(m.from, lastSeq(p.key), p.key[0] == tableFresh, &w)
 	w.due, w.delay = 0, 0
-	b.enterRetrying(m.to, lastSeq(k), &w)
+	b.enterRetrying(m.to, lastSeq(p.key), &w)
 	b.handOver(m.from, m.to, w.size)
-	return nil
+	return m.keys(b, p.keys, w.id)
 }
 
-func (m *move) dead(b *batch, k key, value []byte, _ uint64) error {
+func (m *move) dead(b *batch, p placed, value []byte, _ uint64) error {
 	r, err := decodeSettled(value)
 	if err != nil {
 		return err
 	}
-	b.delete(k)
+	b.delete(p.key)
 	b.tally(m.from).dead--
 	b.tally(m.to).dead++
 	b.set(deadKey(m.to.number.Load(), r.id), value)
 	b.handOver(m.from, m.to, r.size)
-	return nil
+	return m.keys(b, p.keys, r.id)
 }
 
-func (m *move) kept(b *batch, k key, value []byte, _ uint64) error {
+func (m *move) kept(b *batch, p placed, value []byte, _ uint64) error {
 	r, err := decodeSettled(value)
 	if err != nil {
 		return err
 	}
-	b.delete(k)
+	b.delete(p.key)
 	b.tally(m.from).kept--
-	b.tally(m.to).kept++
-	b.set(keptKey(m.to.number.Load(), placeOf(k)), value)
+	b.keep(m.to, placeOf(p.key), value)
 	b.handOver(m.from, m.to, r.size)
 	return nil
 }
 
-// key moves a key, unless the other endpoint knows it for longer.
-func (m *move) key(b *batch, k key, value []byte, expires uint64) error {
+// key moves a key that is left: that of a message which is settled.
+func (m *move) key(b *batch, p placed, value []byte, expires uint64) error {
 	held, err := decodeKey(value)
 	if err != nil {
-		return err
+		return fmt.Errorf("reading a key: %w", err)
 	}
+	return m.giveKey(b, p.key[5:], keyHolder{keyRecord: held, dropped: int64(expires)})
+}
+
+// keys moves those of the keys that the message holds. Its place has moved.
+func (m *move) keys(b *batch, keys []queue.Key, id queue.ID) error {
+	for _, k := range keys {
+		source := dedupeKey(m.from.number.Load(), k)
+		value, expires, ok, err := b.getEntry(source)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		held, err := decodeKey(value)
+		if err != nil {
+			return fmt.Errorf("reading a key: %w", err)
+		}
+		if held.id != id {
+			continue
+		}
+		if err := m.giveKey(b, source[5:], keyHolder{keyRecord: held, dropped: int64(expires)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// giveKey moves the key that ends so, and decides who has it if the other
+// endpoint has it too.
+func (m *move) giveKey(b *batch, ends []byte, ours keyHolder) error {
 	b.tally(m.to)
-	target := prefix(tableKeys, m.to.number.Load()).bytes(k[5:]...)
-	there, ok, err := b.get(target)
+	n := m.to.number.Load()
+	target := prefix(tableKeys, n).bytes(ends...)
+	value, expires, ok, err := b.getEntry(target)
 	if err != nil {
 		return err
 	}
 	if ok {
-		other, err := decodeKey(there)
-		if err != nil {
-			return err
+		theirs := keyHolder{dropped: int64(expires)}
+		if theirs.keyRecord, err = decodeKey(value); err != nil {
+			return fmt.Errorf("reading a key: %w", err)
 		}
-		if !other.expiry.Before(held.expiry) {
-			b.delete(k)
-			return nil
+		for _, h := range []*keyHolder{&ours, &theirs} {
+			if h.claim, err = b.claimOf(n, h.keyRecord); err != nil {
+				return err
+			}
 		}
+		ours = ours.or(theirs)
 	}
-	b.delete(k)
-	b.setUntil(target, value, int64(expires))
+	b.delete(prefix(tableKeys, m.from.number.Load()).bytes(ends...))
+	b.setUntil(target, ours.encode(), ours.dropped)
 	return nil
 }
 
@@ -210,7 +247,7 @@ func (b *batch) handOver(from, to *endpoint, size int64) {
 // finish moves the outage, and gives the number up if nothing came meanwhile.
 func (m *move) finish() error {
 	retired := false
-	return m.q.change(m.ctx, &change{
+	return m.q.changePlaces(m.ctx, &change{
 		entries: 4,
 		bytes:   1024,
 		write: func(b *batch) error {
@@ -261,7 +298,9 @@ func (b *batch) retire(e *endpoint) {
 func (s *scheduler) retired(e *endpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.stats = counters{}
+	if e.number.Load() == 0 { // nothing arrived in the same batch
+		e.stats = counters{}
+	}
 	e.line.unload()
 	e.line.cursor = e.line.last + 1
 }
@@ -286,21 +325,74 @@ func (b *batch) getEntry(k key) (value []byte, expires uint64, ok bool, err erro
 	return value, item.ExpiresAt(), true, nil
 }
 
-// scanKeys returns the next keys of an endpoint's table from a key on, and the
-// key after them if there are more.
-func (q *Queue) scanKeys(from key, n int) (keys []key, more key, err error) {
+// placed is where a message is in a table, and the keys that it was published
+// with: they move together, so that a message is never without them.
+type placed struct {
+	key  key
+	keys []queue.Key
+}
+
+// weight bounds the entries that it takes to move it.
+func (p *placed) weight() int { return 6 + 2*len(p.keys) }
+
+// scanPlaced returns the next places in an endpoint's table from a key on, about
+// n, and the key after them if there are more. What it reads of a message does
+// not change.
+func (q *Queue) scanPlaced(from key, n int) (places []placed, more key, err error) {
 	err = q.db.View(func(tx *badger.Txn) error {
 		it := tx.NewIterator(badger.IteratorOptions{Prefix: from[:5]})
 		defer it.Close()
+		weight := 0
 		for it.Seek(from); it.Valid(); it.Next() {
-			k := it.Item().KeyCopy(nil)
-			if len(keys) == n {
-				more = k
+			p := placed{key: it.Item().KeyCopy(nil)}
+			if weight >= n*6 {
+				more = p.key
 				return nil
 			}
-			keys = append(keys, k)
+			value, err := it.Item().ValueCopy(nil)
+			if err != nil {
+				return fmt.Errorf("reading from table %c: %w", from[0], err)
+			}
+			if p.keys, err = keysAt(tx, from[0], value); err != nil {
+				return err
+			}
+			weight += p.weight()
+			places = append(places, p)
 		}
 		return nil
 	})
-	return keys, more, err
+	return places, more, err
+}
+
+// keysAt returns the keys of the message that waits, or is dead, at a place.
+// One that cannot be read has none: they move last.
+func keysAt(tx *badger.Txn, table byte, value []byte) ([]queue.Key, error) {
+	var at located
+	switch table {
+	case tableFresh, tableRetrying:
+		w, err := decodeWaiting(value)
+		if err != nil {
+			return nil, fmt.Errorf("reading from table %c: %w", table, err)
+		}
+		if w.keysUntil == 0 {
+			return nil, nil
+		}
+		at = w.located
+	case tableDead:
+		r, err := decodeSettled(value)
+		if err != nil {
+			return nil, fmt.Errorf("reading from table %c: %w", table, err)
+		}
+		at = r.located
+	default:
+		return nil, nil
+	}
+	m, err := readMessage(tx, at.record, false)
+	if isBroken(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m.keys, nil
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
 
@@ -35,10 +34,10 @@ func Open(o Options) (*Queue, error) {
 }
 
 func open(o Options) (_ *Queue, err error) {
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	q := &Queue{opts: o, log: o.Logger}
+	if err := q.prepareDir(); err != nil {
 		return nil, err
 	}
-	q := &Queue{opts: o, log: o.Logger}
 	q.space = newSpace(o)
 	if err := q.space.beforeOpen(); err != nil {
 		return nil, err
@@ -47,6 +46,9 @@ func open(o Options) (_ *Queue, err error) {
 		q.log.Warn("a message is durable on Linux only: a power cut may lose what was accepted")
 	}
 	b := o.badgerOptions()
+	if err := checkTables(b); err != nil {
+		return nil, err
+	}
 	q.limits = limitsOf(b)
 	if q.db, err = openDB(b); err != nil {
 		return nil, err
@@ -66,6 +68,7 @@ func open(o Options) (_ *Queue, err error) {
 		}
 	}()
 	q.scheduler = newScheduler(q)
+	q.space.full = q.scheduler.suspend
 	q.committer = newCommitter(q)
 	if err := q.recover(recorded); err != nil {
 		return nil, err

@@ -47,7 +47,9 @@ func (q *Queue) SetOutage(ctx context.Context, endpoint string, o *queue.Outage)
 	e := q.scheduler.endpoint(endpoint)
 	var record []byte
 	if o != nil {
-		record = encodeOutage(o)
+		short := *o
+		short.LastError = shortText(o.LastError)
+		record = encodeOutage(&short)
 	}
 	err := q.change(ctx, &change{
 		entries: 2,

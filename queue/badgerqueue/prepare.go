@@ -121,12 +121,10 @@ func (q *Queue) buryBroken(h *handle) {
 		zap.String("endpoint", h.endpoint.name), zap.Stringer("id", h.id), zap.Error(h.broken))
 	h.settled = true
 	h.endpoint.line.settling++
-	op := &settlement{q: q, handle: h}
-	if errors.Is(h.broken, errCorrupt) {
-		op.settle = bury{reason: "corrupt", history: h.history, at: q.opts.Now()}
-	} else {
-		op.settle = vanish{}
-	}
 	// If it fails the queue is unavailable, and the message stays held.
-	_ = q.committer.submitBehind(op)
+	_ = q.committer.submitBehind(&settlement{
+		q:      q,
+		handle: h,
+		settle: bury{reason: "corrupt", history: h.history, at: q.opts.Now()},
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -33,6 +34,9 @@ func (q *Queue) Probe(ctx context.Context, endpoint string, pick queue.Pick, _ t
 		case ok:
 			return q.delivery(h), nil
 		}
+		// It had left the place where it was found. Where it is now, nobody could
+		// see it while it was held.
+		q.scheduler.reload(e)
 	}
 }
 
@@ -58,12 +62,18 @@ func (q *Queue) nextProbe(ctx context.Context, e *endpoint, pick queue.Pick) (*h
 		// It waits from before it searches, so that it misses no change.
 		w := &waiter{handed: make(chan *handle, 1), probe: true}
 		l.waiters = append(l.waiters, w)
-		search := search{pick: pick, number: e.number.Load(), from: e.stats, last: l.last, held: l.heldNow()}
-		paused := l.paused > 0
+		search := search{
+			pick:   pick,
+			number: e.number.Load(),
+			fresh:  l.freshSpan(),
+			retry:  l.retrySpan(),
+			held:   l.heldNow(),
+		}
+		halted := l.halted()
 		s.mu.Unlock()
 
 		var found candidate
-		if !paused && search.number != 0 {
+		if !halted && search.number != 0 {
 			var err error
 			if found, err = q.search(search); err != nil {
 				s.withdraw(l, w)
@@ -74,8 +84,7 @@ func (q *Queue) nextProbe(ctx context.Context, e *endpoint, pick queue.Pick) (*h
 			s.await(ctx, l, w)
 			continue
 		}
-		s.withdraw(l, w)
-		if h := s.claim(l, found); h != nil {
+		if h := s.claim(l, w, found); h != nil {
 			return h, nil
 		}
 	}
@@ -85,14 +94,16 @@ func (q *Queue) nextProbe(ctx context.Context, e *endpoint, pick queue.Pick) (*h
 func (s *scheduler) withdraw(l *line, w *waiter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l.waiters = slices.DeleteFunc(l.waiters, func(o *waiter) bool { return o == w })
+	l.forget(w)
 }
 
-// claim holds what was found, unless somebody was faster.
-func (s *scheduler) claim(l *line, found candidate) *handle {
+// claim holds what w found, unless somebody was faster.
+func (s *scheduler) claim(l *line, w *waiter, found candidate) *handle {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l.paused > 0 || s.err != nil {
+	defer l.changed()
+	l.forget(w)
+	if l.halted() || s.err != nil {
 		return nil
 	}
 	return l.claim(found.seq, found.fresh)
@@ -110,8 +121,8 @@ func (l *line) heldNow() map[uint64]bool {
 type search struct {
 	pick   queue.Pick
 	number uint32
-	from   counters
-	last   uint64 // of r; what is after it is not known to be durable
+	fresh  span // of r
+	retry  span // of b
 	held   map[uint64]bool
 }
 
@@ -125,11 +136,11 @@ type candidate struct {
 // excepted only if there is no other.
 func (q *Queue) search(s search) (best candidate, err error) {
 	err = q.db.View(func(tx *badger.Txn) error {
-		fresh, excepted, err := s.scan(tx, tableFresh, s.from.fresh)
+		fresh, excepted, err := s.scan(tx, tableFresh, s.fresh)
 		if err != nil {
 			return err
 		}
-		retrying, exceptedRetrying, err := s.scan(tx, tableRetrying, s.from.retry)
+		retrying, exceptedRetrying, err := s.scan(tx, tableRetrying, s.retry)
 		if err != nil {
 			return err
 		}
@@ -153,42 +164,101 @@ func (s *search) better(a, b candidate) candidate {
 }
 
 // scan returns the first message of a table that is meant, and the first that
-// would be if it were not excepted.
-func (s *search) scan(tx *badger.Txn, table byte, low uint64) (chosen, excepted uint64, err error) {
+// would be if it were not excepted. It begins and ends at messages: beyond them
+// Badger would step over all that was ever deleted.
+func (s *search) scan(tx *badger.Txn, table byte, in span) (chosen, excepted uint64, err error) {
+	if in.high == 0 {
+		return 0, 0, nil
+	}
+	start, end := in.low, in.high
+	if s.pick.Newest {
+		first, ok := firstSeq(tx, prefix(table, s.number), in.low)
+		if !ok {
+			return 0, 0, nil
+		}
+		start, end = in.high, first
+	}
 	it := tx.NewIterator(badger.IteratorOptions{
 		Prefix:  prefix(table, s.number),
 		Reverse: s.pick.Newest,
 	})
 	defer it.Close()
-	start := prefix(table, s.number).seq(low)
-	if s.pick.Newest {
-		start = prefix(table, s.number).seq(^uint64(0))
-	}
-	for it.Seek(start); it.Valid(); it.Next() {
+	for it.Seek(prefix(table, s.number).seq(start)); it.Valid(); it.Next() {
 		seq := lastSeq(it.Item().Key())
-		if seq < low {
+		if seq < in.low || seq > in.high {
 			break
 		}
-		if s.held[seq] || table == tableFresh && seq > s.last {
-			continue
+		if !s.held[seq] {
+			meant, err := s.meant(it.Item())
+			if err != nil {
+				return 0, 0, fmt.Errorf("reading from table %c: %w", table, err)
+			}
+			if meant {
+				return seq, excepted, nil
+			}
+			if excepted == 0 {
+				excepted = seq
+			}
 		}
-		if len(s.pick.Except) == 0 {
-			return seq, excepted, nil
-		}
-		value, err := it.Item().ValueCopy(nil)
-		if err != nil {
-			return 0, 0, fmt.Errorf("reading from table %c: %w", table, err)
-		}
-		w, err := decodeWaiting(value)
-		if err != nil {
-			return 0, 0, fmt.Errorf("reading from table %c: %w", table, err)
-		}
-		if !slices.Contains(s.pick.Except, w.id) {
-			return seq, excepted, nil
-		}
-		if excepted == 0 {
-			excepted = seq
+		if seq == end {
+			break
 		}
 	}
 	return 0, excepted, nil
+}
+
+func firstSeq(tx *badger.Txn, prefix key, low uint64) (seq uint64, ok bool) {
+	it := tx.NewIterator(badger.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	if it.Seek(prefix.seq(low)); !it.Valid() {
+		return 0, false
+	}
+	return lastSeq(it.Item().Key()), true
+}
+
+// meant reports whether a message is not excepted.
+func (s *search) meant(item *badger.Item) (bool, error) {
+	if len(s.pick.Except) == 0 {
+		return true, nil
+	}
+	value, err := item.ValueCopy(nil)
+	if err != nil {
+		return false, err
+	}
+	w, err := decodeWaiting(value)
+	if err != nil {
+		return false, err
+	}
+	return !slices.Contains(s.pick.Except, w.id), nil
+}
+
+// A span is where the messages of a table can be, as far as memory knows: from
+// low to high, both included. If high is 0, there are none.
+type span struct{ low, high uint64 }
+
+// freshSpan is that of the messages of r that are not held. What arrived after
+// last is not known to be durable.
+func (l *line) freshSpan() span {
+	switch {
+	case l.gap():
+		return span{l.e.stats.fresh, l.last}
+	case len(l.buffer) == 0:
+		return span{}
+	default:
+		return span{l.buffer[0].seq, l.buffer[len(l.buffer)-1].seq}
+	}
+}
+
+// retrySpan is that of the messages of b that are not held.
+func (l *line) retrySpan() (in span) {
+	if l.more {
+		return span{l.e.stats.retry, math.MaxUint64}
+	}
+	for i, r := range l.retries {
+		if i == 0 || r.place.seq < in.low {
+			in.low = r.place.seq
+		}
+		in.high = max(in.high, r.place.seq)
+	}
+	return in
 }

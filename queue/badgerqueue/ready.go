@@ -43,7 +43,7 @@ func (q *Queue) makeReady(ctx context.Context, e *endpoint, refunds map[queue.ID
 			return err
 		}
 		seqs = q.scheduler.notHeld(e, seqs)
-		err = q.change(ctx, &change{
+		err = q.changePlaces(ctx, &change{
 			entries: 3 * len(seqs),
 			bytes:   512 * len(seqs),
 			write: func(b *batch) error {
@@ -148,6 +148,7 @@ func (s *scheduler) pause(e *endpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.line.paused++
+	e.line.stale = e.line.loading // it would hold what it finds broken
 }
 
 func (s *scheduler) resume(e *endpoint) {

@@ -36,8 +36,14 @@ func (q *Queue) Receive(ctx context.Context, endpoint string, _ time.Duration) (
 
 // next waits for the next message, and holds it. Those who wait are served in
 // order.
-func (q *Queue) next(ctx context.Context, e *endpoint) (*handle, error) {
+func (q *Queue) next(ctx context.Context, e *endpoint) (next *handle, err error) {
 	s, l := q.scheduler, &e.line
+	woken := false
+	defer func() {
+		if err != nil && woken {
+			s.passOn(l)
+		}
+	}()
 	for flushed := false; ; {
 		s.mu.Lock()
 		s.receives++
@@ -57,7 +63,7 @@ func (q *Queue) next(ctx context.Context, e *endpoint) (*handle, error) {
 		}
 		now := time.Now()
 		var h *handle
-		if len(l.waiters) == 0 {
+		if l.receivers() == 0 {
 			h = l.take(now)
 		}
 		if l.wantsLoad(now) {
@@ -82,7 +88,15 @@ func (q *Queue) next(ctx context.Context, e *endpoint) (*handle, error) {
 		if h := s.await(ctx, l, w); h != nil {
 			return h, nil
 		}
+		woken = true
 	}
+}
+
+// passOn lets somebody else look, in place of one who was woken to do so.
+func (s *scheduler) passOn(l *line) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.changed()
 }
 
 // ended returns why nothing is handed out to the caller any more.

@@ -22,6 +22,10 @@ type counters struct {
 	fresh uint64   // nothing of r below it waits
 	retry uint64   // nor of b
 	due   duePlace // nor of w
+
+	// Nothing of h is before it. It is not stored: after a restart, the first
+	// who looks raises it.
+	keptFrom duePlace
 }
 
 func (c *counters) empty() bool { return c.waiting+c.dead+c.kept == 0 }

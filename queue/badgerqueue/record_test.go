@@ -81,7 +81,7 @@ func TestPlacesAreReadAsTheyWereWritten(t *testing.T) {
 	if got, err := decodeSettled(s.encode()); err != nil || !reflect.DeepEqual(got, s) {
 		t.Errorf("settled: got %+v, %v\nwant %+v", got, err, s)
 	}
-	c := counters{1, 2, 3, 4, 5, 6, 7, duePlace{8, 9}}
+	c := counters{1, 2, 3, 4, 5, 6, 7, duePlace{8, 9}, duePlace{}}
 	if got, err := decodeCounters(c.encode()); err != nil || got != c {
 		t.Errorf("counters: got %+v, %v\nwant %+v", got, err, c)
 	}
@@ -104,7 +104,7 @@ func TestTheFormatOfRecordsDoesNotChange(t *testing.T) {
 	t.Parallel()
 	w := waitingRecord{located: sampleLocated, nacked: true, due: 1750000001000, delay: time.Hour, history: sampleHistory}
 	s := settledRecord{located: sampleLocated, history: sampleHistory, reason: "410", at: time.Unix(1, 2), until: time.Unix(3, 4)}
-	c := counters{1, 2, 3, 4, 5, 6, 7, duePlace{8, 9}}
+	c := counters{1, 2, 3, 4, 5, 6, 7, duePlace{8, 9}, duePlace{}}
 	v := state{schemaVersion, 2, 3, 4}
 	k := keyRecord{7, queue.ID{1}, time.Unix(5, 6)}
 	for name, golden := range map[string]struct {

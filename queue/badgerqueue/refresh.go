@@ -117,13 +117,32 @@ func (b *batch) refresh(e *endpoint, table byte, seqs []uint64) error {
 			if err != nil {
 				return err
 			}
-			if mine {
-				w.record.keysUntil = b.recordKey(n, k, held, refreshFor)
+			if !mine {
+				continue
+			}
+			dropped, err := b.prolongKey(n, k, held)
+			if err != nil {
+				return err
+			}
+			if w.record.keysUntil == 0 || dropped < w.record.keysUntil {
+				w.record.keysUntil = dropped
 			}
 		}
 		b.set(prefix(table, n).seq(w.seq), w.record.encode())
 	}
 	return nil
+}
+
+// prolongKey makes Badger hold on to a key for some time from now at least, and
+// returns for how long.
+func (b *batch) prolongKey(n uint32, k queue.Key, held keyRecord) (until int64, err error) {
+	_, expires, _, err := b.getEntry(dedupeKey(n, k))
+	if err != nil {
+		return 0, err
+	}
+	until = max(int64(expires), time.Now().Add(refreshFor+keyGrace).Unix())
+	b.setUntil(dedupeKey(n, k), held.encode(), until)
+	return until, nil
 }
 
 // ownKey returns the record of a key of the message, and whether the message

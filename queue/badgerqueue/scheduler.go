@@ -20,6 +20,7 @@ type scheduler struct {
 	endpoints map[string]*endpoint
 	numbers   map[uint32]*endpoint
 	err       error  // why nothing is handed out any more
+	suspended bool   // nothing is handed out, because nothing could be settled
 	buffered  int64  // bytes of all buffers
 	receives  uint64 // so far; tells who received least recently
 }
@@ -90,18 +91,16 @@ func (s *scheduler) lookUp(name string) *endpoint {
 	return nil
 }
 
-// restore makes an endpoint known that was found on disk.
+// restore makes an endpoint known that was found on disk. Its line is looked at
+// whatever the counters say: a message must not depend on them.
 func (s *scheduler) restore(name string, number uint32, c counters, nextSeq uint64) {
 	e := s.endpoint(name)
 	e.number.Store(number)
 	e.tally, e.stats = c, c
 	e.line.last = nextSeq - 1
-	e.line.cursor = nextSeq
-	if c.waiting > 0 {
-		e.line.cursor = c.fresh
-		e.line.more = true
-		e.line.horizon.place = c.due
-	}
+	e.line.cursor = c.fresh
+	e.line.more = true
+	e.line.horizon.place = c.due
 }
 
 // committed makes the counters of the last commit known.
@@ -119,9 +118,11 @@ func (s *scheduler) marks(touched []*endpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range touched {
-		e.tally.fresh = max(e.tally.fresh, e.line.lowest())
-		if e.line.paused == 0 {
-			e.tally.retry, e.tally.due = e.line.lowestRetry(e.tally.retry)
+		if e.line.short == 0 { // else what is missing may be found again
+			e.tally.fresh = max(e.tally.fresh, e.line.lowest())
+			if e.line.paused == 0 {
+				e.tally.retry, e.tally.due = e.line.lowestRetry(e.tally.retry)
+			}
 		}
 		if e.entered {
 			e.tally.retry = min(e.tally.retry, e.enteredRetry)
@@ -173,6 +174,18 @@ func (s *scheduler) unload(l *line, bytes int64) bool {
 		victim.unload()
 	}
 	return true
+}
+
+// suspend keeps messages from being handed out while the disk is full.
+func (s *scheduler) suspend(full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.suspended = full
+	if !full {
+		for _, e := range s.endpoints {
+			e.line.changed()
+		}
+	}
 }
 
 // fail ends handing out: all who wait and all who come get err.

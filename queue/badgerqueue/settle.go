@@ -4,6 +4,7 @@ package badgerqueue
 
 import (
 	"time"
+	"unicode/utf8"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
 )
@@ -26,7 +27,7 @@ func (l *lease) Nack(delay time.Duration, h queue.History) error {
 	delay = max(delay, 0)
 	return l.settle(nack{
 		delay:   delay,
-		history: h,
+		history: shorten(h),
 		at:      time.Now().Add(delay),
 		due:     millis(l.q.opts.Now().Add(delay)),
 	})
@@ -34,7 +35,28 @@ func (l *lease) Nack(delay time.Duration, h queue.History) error {
 
 // Bury implements [queue.Lease].
 func (l *lease) Bury(reason string, h queue.History, keep time.Duration) error {
-	return l.settle(bury{reason: reason, history: h, keep: keep, at: l.q.opts.Now()})
+	return l.settle(bury{reason: shortText(reason), history: shorten(h), keep: keep, at: l.q.opts.Now()})
+}
+
+// maxText is how much of an error or a reason is kept, in bytes, so that no
+// settlement is too large for a transaction.
+const maxText = 4 << 10
+
+func shorten(h queue.History) queue.History {
+	h.LastError = shortText(h.LastError)
+	return h
+}
+
+// shortText cuts a text off between two characters.
+func shortText(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	end := maxText
+	for end > maxText-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
 }
 
 func (l *lease) settle(how settling) error {
@@ -157,8 +179,7 @@ func (a ack) apply(b *batch, h *handle) {
 		return
 	}
 	r := settledRecord{located: h.located, history: h.history, at: a.at, until: a.at.Add(a.keep)}
-	b.tally(h.endpoint).kept++
-	b.set(keptKey(h.endpoint.number.Load(), duePlace{millis(r.until), h.seq}), r.encode())
+	b.keep(h.endpoint, duePlace{millis(r.until), h.seq}, r.encode())
 }
 
 func (ack) taken(*line)         {}
@@ -212,13 +233,3 @@ func (d bury) apply(b *batch, h *handle) {
 
 func (bury) taken(*line)         {}
 func (bury) done(*line, *handle) {}
-
-// vanish is for a place in line without a message.
-type vanish struct{}
-
-func (vanish) size() int { return 0 }
-
-func (vanish) apply(b *batch, h *handle) { b.account(h.endpoint, -h.size) }
-
-func (vanish) taken(*line)         {}
-func (vanish) done(*line, *handle) {}

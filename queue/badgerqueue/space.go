@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -21,19 +22,23 @@ import (
 //	free < the limit            publishes are refused, settlements written
 //	free < a quarter of it      the ballast is released, which others of the
 //	                            system cannot have taken before
-//	still below                 nothing is written at all
+//	still below                 nothing is written at all, and so that no
+//	                            settlements pile up, nothing handed out
 //
 // The ballast is a file that holds an eighth of the limit, 64 MiB at most.
 type space struct {
 	disk disk
 	log  *zap.Logger
+	full func(bool) // told when the disk becomes full and when it is no longer
 
 	mu      sync.Mutex
 	maxSize int64
 	minFree int64
 	free    int64
-	ballast int64 // held
+	ballast int64     // held
+	refused time.Time // when the ballast was last refused
 	state   diskState
+	gone    bool // for good
 }
 
 // A disk is the disk that the queue is on.
@@ -51,19 +56,29 @@ type diskState int
 const (
 	diskFine diskState = iota
 	diskLow            // publishes are refused
-	diskFull           // nothing is written
+	diskFull           // nothing is written or handed out
 )
 
 const (
 	maxBallast  = 64 << 20
 	ballastName = "BALLAST"
+
+	// reserveAgain is when to try for a ballast again that was refused. Where
+	// space cannot be reserved, that is not asked for with every batch.
+	reserveAgain = time.Hour
 )
 
 // errDiskLow is the answer to a publish while the disk is low.
 var errDiskLow = fmt.Errorf("%w: the disk has too little free space", queue.ErrFull)
 
 func newSpace(o Options) *space {
-	return &space{disk: o.disk, log: o.Logger, maxSize: o.MaxSize, minFree: o.MinFreeSpace}
+	return &space{
+		disk:    o.disk,
+		log:     o.Logger,
+		full:    func(bool) {},
+		maxSize: o.MaxSize,
+		minFree: o.MinFreeSpace,
+	}
 }
 
 // beforeOpen returns ErrDiskFull if the database must not even be opened. The
@@ -113,17 +128,29 @@ func (s *space) limit() int64 {
 // check looks at the disk and acts. It may be called as often as there are
 // batches.
 func (s *space) check() {
+	if s.gone {
+		return
+	}
 	free, err := s.disk.free()
 	if err != nil {
-		s.log.Error("reading the free space of the disk", zap.Error(err))
+		// The directory was removed, or its disk. What Badger has open is written
+		// to nowhere, also if a directory of that name comes back.
+		s.log.Error("the directory of the queue is gone: nothing is accepted or delivered until Caddy is restarted", zap.Error(err))
+		s.gone = true
+		s.become(diskFull)
 		return
 	}
 	s.free = free
 	want := s.wantBallast()
+	if want > s.ballast && !s.refused.IsZero() && time.Since(s.refused) < reserveAgain {
+		want = s.ballast
+	}
 	if want != s.ballast {
+		s.refused = time.Time{}
 		if err := s.disk.reserve(want); err != nil {
 			s.log.Warn("reserving space on the disk", zap.Error(err))
 			want = 0
+			s.refused = time.Now()
 		}
 		s.free += s.ballast - want
 		s.ballast = want
@@ -159,6 +186,9 @@ func (s *space) become(state diskState) {
 	if state == s.state {
 		return
 	}
+	if full := state == diskFull; full != (s.state == diskFull) {
+		s.full(full)
+	}
 	s.state = state
 	size := zap.Int64("free_mib", s.free>>20)
 	switch state {
@@ -167,7 +197,7 @@ func (s *space) become(state diskState) {
 	case diskLow:
 		s.log.Error("the disk has too little free space: messages are refused", size)
 	case diskFull:
-		s.log.Error("the disk is full: nothing is written", size)
+		s.log.Error("the disk is full: nothing is written or delivered", size)
 	}
 }
 

@@ -88,6 +88,41 @@ func TestTheDiskIsJudgedByItsFreeSpace(t *testing.T) {
 	}
 }
 
+// A disk that cannot reserve space, as some file systems cannot.
+type unreservingDisk struct {
+	fakeDisk
+	tries int
+}
+
+func (d *unreservingDisk) reserve(size int64) error {
+	if size == 0 {
+		return nil
+	}
+	d.tries++
+	return errors.ErrUnsupported
+}
+
+func TestABallastThatIsRefusedIsTriedAgainRarely(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &unreservingDisk{fakeDisk: fakeDisk{space: 10 << 30}}
+		s := newSpace(Options{MinFreeSpace: minFree, Logger: zap.NewNop(), disk: d})
+		for range 100 {
+			if !s.mayWrite() || !s.mayPublish() {
+				t.Error("without a ballast, nothing may be written")
+			}
+		}
+		if d.tries != 1 {
+			t.Errorf("it was tried %d times, want once", d.tries)
+		}
+		time.Sleep(reserveAgain)
+		s.mayWrite()
+		if d.tries != 2 {
+			t.Errorf("it was tried %d times after an hour, want twice", d.tries)
+		}
+	})
+}
+
 func TestALowDiskRefusesMessagesButSettlesThem(t *testing.T) {
 	t.Parallel()
 	d := &fakeDisk{space: 10 << 30}

@@ -14,22 +14,25 @@ import (
 
 // A sweeper erases what is kept no longer. It belongs to the keeper.
 type sweeper struct {
-	q     *Queue
-	swept map[uint32]duePlace // where h of an endpoint begins
-	full  time.Time           // when all was swept
+	q    *Queue
+	full time.Time // when all was swept
 }
 
-// sweepAll is how often all is looked at: dead letters, which are not in the
-// order of their end, and kept messages that a clock set back let end early.
-const sweepAll = 10 * time.Minute
+const (
+	// sweepAll is how often dead letters are looked at, which are not in the order
+	// of their end.
+	sweepAll = 10 * time.Minute
 
-func newSweeper(q *Queue) *sweeper { return &sweeper{q: q, swept: make(map[uint32]duePlace)} }
+	// sweptChunks is how many chunks of bodies one batch erases, about.
+	sweptChunks = 1000
+)
+
+func newSweeper(q *Queue) *sweeper { return &sweeper{q: q} }
 
 func (s *sweeper) sweep(ctx context.Context) error {
 	all := time.Since(s.full) >= sweepAll
 	if all {
 		s.full = time.Now()
-		clear(s.swept)
 	}
 	for _, e := range s.q.scheduler.all() {
 		if err := s.sweepKept(ctx, e); err != nil {
@@ -53,18 +56,16 @@ func (s *sweeper) sweepKept(ctx context.Context, e *endpoint) error {
 	now := s.q.opts.Now()
 	end := millis(now) + 1
 	for {
-		expired, err := s.expiredKept(keptKey(n, s.swept[n]), end, now)
+		expired, err := s.expiredKept(keptKey(n, s.q.scheduler.statsOf(e).keptFrom), end, now)
 		if err != nil {
 			return err
 		}
 		if len(expired) == 0 {
-			s.swept[n] = duePlace{due: end - 1}
 			return nil
 		}
 		if err := s.q.change(ctx, eraseKept(e, expired)); err != nil {
 			return err
 		}
-		s.swept[n] = placeOf(expired[len(expired)-1].key)
 	}
 }
 
@@ -73,7 +74,7 @@ func (s *sweeper) expiredKept(from key, end uint64, now time.Time) (expired []pl
 		found, _, err := scanSettled(tx, from, 8*page)
 		chunks := 0
 		for _, f := range found {
-			if placeOf(f.key).due >= end || chunks > maxEvicted {
+			if placeOf(f.key).due >= end || chunks > sweptChunks {
 				break
 			}
 			if f.record.expired(now) {
@@ -93,13 +94,12 @@ func eraseKept(e *endpoint, places []place) *change {
 		op.bytes += 256
 	}
 	op.write = func(b *batch) error {
+		if _, err := b.openEvictor().head(e); err != nil { // it raises the mark
+			return err
+		}
 		for i := range places {
-			there, err := b.has(places[i].key)
-			if err != nil {
+			if err := b.eraseKept(e, placeOf(places[i].key), &places[i].record); err != nil {
 				return err
-			}
-			if there { // it may have been evicted
-				b.eraseKept(e, placeOf(places[i].key), &places[i].record)
 			}
 		}
 		return nil

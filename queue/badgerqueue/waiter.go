@@ -16,7 +16,8 @@ type waiter struct {
 }
 
 // await waits until w is handed something or ctx is done. What was handed over
-// at the same moment is returned, not lost.
+// at the same moment is returned, not lost; who was asked to look at that moment
+// must pass it on.
 func (s *scheduler) await(ctx context.Context, l *line, w *waiter) *handle {
 	select {
 	case h := <-w.handed:
@@ -29,11 +30,7 @@ func (s *scheduler) await(ctx context.Context, l *line, w *waiter) *handle {
 		l.waiters = slices.Delete(l.waiters, i, i+1)
 		return nil
 	}
-	h := <-w.handed
-	if h == nil {
-		l.changed() // it was asked to look: somebody else must
-	}
-	return h
+	return <-w.handed
 }
 
 // changed hands out what there is to those who wait. If something must be loaded
@@ -53,6 +50,21 @@ func (l *line) changed() {
 		}
 		l.wake(h)
 	}
+}
+
+// receivers returns how many of those who wait are no probes.
+func (l *line) receivers() (n int) {
+	for _, w := range l.waiters {
+		if !w.probe {
+			n++
+		}
+	}
+	return n
+}
+
+// forget lets w wait no longer.
+func (l *line) forget(w *waiter) {
+	l.waiters = slices.DeleteFunc(l.waiters, func(o *waiter) bool { return o == w })
 }
 
 // wake hands h to the one who waits longest.
