@@ -37,6 +37,8 @@
 //   - It swallows the errors of its value log: nothing is ever put there.
 //   - On a full disk the process dies of a signal: free space is watched, and a
 //     ballast kept (space.go).
+//   - It passes over what it cannot read of a table: all of them are read at the
+//     start (tables.go), and the lines compared with the counters (missing.go).
 //   - It cuts a damaged log off in silence: commits are counted beside it
 //     (commitfile.go).
 //   - Deleted keys have reappeared in the past: what is below the low-water mark

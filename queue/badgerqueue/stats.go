@@ -93,11 +93,19 @@ func (s *statistics) present(tx *badger.Txn, now time.Time) (bool, error) {
 	return hasKeys(tx, s.number, now)
 }
 
-// hasKeys reports whether any key of the endpoint is in its window.
+// mostKeys bounds how many keys are looked at to find one that is known.
+const mostKeys = 1000
+
+// hasKeys reports whether any key of the endpoint is in its window. Where very
+// many are over and not dropped yet, it takes it that one is not.
 func hasKeys(tx *badger.Txn, number uint32, now time.Time) (bool, error) {
 	it := tx.NewIterator(badger.IteratorOptions{Prefix: prefix(tableKeys, number)})
 	defer it.Close()
+	seen := 0
 	for it.Rewind(); it.Valid(); it.Next() {
+		if seen++; seen > mostKeys {
+			return true, nil
+		}
 		var held keyRecord
 		err := it.Item().Value(func(value []byte) (err error) {
 			held, err = decodeKey(value)
