@@ -176,28 +176,32 @@ func TestDuplicatesCostNoSync(t *testing.T) {
 // What is submitted while a batch is postponed must not be forgotten with it.
 func TestAFullDiskKeepsTrackOfWhatWaits(t *testing.T) {
 	t.Parallel()
-	q := openTest(t, Options{})
-	must(t, q.flush(t.Context()))
-	c := newCommitter(q) // nobody commits
-	settled := func() operation { return &settlement{q: q, handle: &handle{}, settle: ack{}} }
-	cut := []operation{settled(), &erasure{}, &change{finished: make(chan struct{})}}
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		q := openTest(t, Options{Dir: dir})
+		must(t, q.flush(t.Context()))
+		c := newCommitter(q) // nobody commits
+		defer c.timer.Stop()
+		settled := func() operation { return &settlement{q: q, handle: &handle{}, settle: ack{}} }
+		cut := []operation{settled(), &erasure{}, &change{finished: make(chan struct{})}}
 
-	must(t, c.submitBehind(settled()))
-	must(t, c.submit(&change{finished: make(chan struct{})}))
-	c.postpone(cut)
-	if n := len(c.waiting); n != 4 || c.behind != 3 || !c.pressing {
-		t.Errorf("%d operations wait, %d of them for nobody; pressing: %v", n, c.behind, c.pressing)
-	}
-	if err := cut[2].(*change).err; !errors.Is(err, queue.ErrFull) {
-		t.Errorf("what somebody waited for got %v", err)
-	}
+		must(t, c.submitBehind(settled()))
+		must(t, c.submit(&change{finished: make(chan struct{})}))
+		c.postpone(cut)
+		if n := len(c.waiting); n != 4 || c.behind != 3 || !c.pressing {
+			t.Errorf("%d operations wait, %d of them for nobody; pressing: %v", n, c.behind, c.pressing)
+		}
+		if err := cut[2].(*change).err; !errors.Is(err, queue.ErrFull) {
+			t.Errorf("what somebody waited for got %v", err)
+		}
 
-	again := c.cut()
-	if len(again) != 4 || c.behind != 0 {
-		t.Errorf("%d operations are cut, and %d are left", len(again), c.behind)
-	}
-	c.postpone(again)
-	if n := len(c.waiting); n != 3 || c.behind != 3 || c.pressing {
-		t.Errorf("%d operations wait, %d of them for nobody; pressing: %v", n, c.behind, c.pressing)
-	}
+		again := c.cut()
+		if len(again) != 4 || c.behind != 0 {
+			t.Errorf("%d operations are cut, and %d are left", len(again), c.behind)
+		}
+		c.postpone(again)
+		if n := len(c.waiting); n != 3 || c.behind != 3 || c.pressing {
+			t.Errorf("%d operations wait, %d of them for nobody; pressing: %v", n, c.behind, c.pressing)
+		}
+	})
 }
