@@ -61,7 +61,7 @@ type inbox struct {
 	mu          sync.Mutex
 	generations []*App // the newest is last
 	dispatchers map[string]*dispatching
-	ending      map[string]*dispatching // stopped, and giving its attempts time
+	ending      map[string]<-chan struct{} // closed when a stopped dispatcher has ended
 }
 
 // dispatching is a running dispatcher and the configuration it follows.
@@ -104,7 +104,7 @@ func openInbox(a *App) (*inbox, error) {
 		key:         a.engine.Key(),
 		metrics:     newMetrics(),
 		dispatchers: make(map[string]*dispatching),
-		ending:      make(map[string]*dispatching),
+		ending:      make(map[string]<-chan struct{}),
 		replaced:    make(chan struct{}, 1),
 	}
 	in.memory.limit.Store(a.MaxInFlight)
@@ -244,7 +244,7 @@ func (in *inbox) apply() {
 		if wanted[name] == nil {
 			d.stop()
 			delete(in.dispatchers, name)
-			in.ending[name] = d
+			in.ending[name] = d.ended
 		}
 	}
 	q := in.queue.Load()
@@ -278,7 +278,7 @@ func (in *inbox) dispatch(q queue.Queue, h *Handler) *dispatching {
 	in.running.Go(func() {
 		defer close(d.ended)
 		if before != nil {
-			<-before.ended
+			<-before
 		}
 		d.Run(ctx)
 	})

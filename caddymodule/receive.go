@@ -288,5 +288,3 @@ func (in *inbox) looped(r *http.Request) bool {
 		return ok
 	})
 }
-
-var _ caddyhttp.MiddlewareHandler = (*Handler)(nil)
