@@ -17,50 +17,69 @@ func TestHMACConfigurationsThatCannotBeMeantAreRefused(t *testing.T) {
 		change func(*verify.HMACConfig)
 		says   string
 	}{
-		"unknown algorithm":         {func(c *verify.HMACConfig) { c.Algorithm = "md5" }, `"md5": expected sha1, sha256`},
-		"unknown secret encoding":   {func(c *verify.HMACConfig) { c.Secrets[0].Encoding = "utf8" }, "secret 1 has an unknown encoding"},
-		"secret not hex":            {func(c *verify.HMACConfig) { c.Secrets[0].Encoding = "hex" }, "secret 1 is not hex"},
-		"secret not base64":         {func(c *verify.HMACConfig) { c.Secrets[0].Encoding = "base64" }, "secret 1 is not base64"},
-		"secret not whsec":          {func(c *verify.HMACConfig) { c.Secrets[0].Encoding = "whsec" }, "whsec_"},
-		"a public key":              {func(c *verify.HMACConfig) { c.Secrets[0] = verify.Secret{Text: "whpk_AAAA", Encoding: "whsec"} }, "base64"},
-		"a line break in a secret":  {func(c *verify.HMACConfig) { c.Secrets[0].Text = "secret\n" }, "white space"},
-		"no signature header":       {func(c *verify.HMACConfig) { c.Signature.Headers = nil }, "signature: no header"},
-		"an empty header name":      {func(c *verify.HMACConfig) { c.Signature.Headers = []string{""} }, "empty"},
-		"no header name":            {func(c *verify.HMACConfig) { c.Signature.Headers = []string{"X Signature"} }, "not a header name"},
-		"a header named twice":      {func(c *verify.HMACConfig) { c.Signature.Headers = []string{"X-A", "x-a"} }, "X-A is named twice"},
-		"prefix and key":            {func(c *verify.HMACConfig) { c.Signature.Key = "v1" }, "exclude"},
-		"unknown encoding":          {func(c *verify.HMACConfig) { c.Signature.Encoding = "base32" }, `"base32": expected hex or base64`},
-		"a prefix with separator":   {func(c *verify.HMACConfig) { c.Signature.Split = "=" }, "separator"},
-		"a prefix after a space":    {func(c *verify.HMACConfig) { c.Signature.Prefix = " v0=" }, "white space"},
-		"a key with =":              {func(c *verify.HMACConfig) { c.Signature = keyed("v1=") }, "cannot be a key"},
-		"a key with the separator":  {func(c *verify.HMACConfig) { c.Signature = keyed("a,b") }, "cannot be a key"},
-		"unbalanced {":              {func(c *verify.HMACConfig) { c.Signed = "{body}{" }, `"{" without "}"`},
-		"unbalanced }":              {func(c *verify.HMACConfig) { c.Signed = "{body}}" }, `"}" without "{"`},
-		"nested":                    {func(c *verify.HMACConfig) { c.Signed = "{body}{a{b}}" }, `"{" without "}"`},
-		"an empty placeholder":      {func(c *verify.HMACConfig) { c.Signed = "{body}{}" }, "unknown placeholder"},
-		"the secret":                {func(c *verify.HMACConfig) { c.Signed = "{secret}{body}" }, "unknown placeholder {secret}"},
-		"a shorthand":               {func(c *verify.HMACConfig) { c.Signed = "{method}{body}" }, "a full name"},
-		"a space in a placeholder":  {func(c *verify.HMACConfig) { c.Signed = "{http.request. method}{body}" }, "unknown placeholder"},
-		"Caddy's body":              {func(c *verify.HMACConfig) { c.Signed = "{http.request.body}{body}" }, "use {body}"},
-		"Caddy's body in base64":    {func(c *verify.HMACConfig) { c.Signed = "{http.request.body_base64}{body}" }, "use {body}"},
-		"the host as a header":      {func(c *verify.HMACConfig) { c.Signed = "{http.request.header.host}{body}" }, "hostport"},
-		"a header that is none":     {func(c *verify.HMACConfig) { c.Signed = "{http.request.header.}{body}" }, "empty"},
-		"no body":                   {func(c *verify.HMACConfig) { c.Signed = "{http.request.uri}" }, "anyone could change the body"},
-		"no id for {id}":            {func(c *verify.HMACConfig) { c.Signed = "{id}{body}" }, "{id} without an id"},
-		"no time for {timestamp}":   {func(c *verify.HMACConfig) { c.Signed = "{timestamp}{body}" }, "{timestamp} without"},
-		"an id not covered":         {func(c *verify.HMACConfig) { c.ID = &verify.ID{Header: "X-Id"} }, "anyone could change X-Id"},
-		"an id without header":      {func(c *verify.HMACConfig) { c.ID = &verify.ID{} }, "id: a header name is empty"},
-		"a time not covered":        {func(c *verify.HMACConfig) { c.Timestamp = header }, "anyone could change the timestamp"},
-		"another header covered":    {func(c *verify.HMACConfig) { c.Timestamp, c.Signed = header, "{http.request.header.X-Times}{body}" }, "anyone"},
-		"a time from nowhere":       {func(c *verify.HMACConfig) { c.Timestamp = &verify.Timestamp{} }, "exactly one"},
-		"a time from two places":    {func(c *verify.HMACConfig) { c.Timestamp = &verify.Timestamp{Header: "X", JSON: "x"} }, "exactly one"},
-		"an unknown unit":           {func(c *verify.HMACConfig) { c.Timestamp = &verify.Timestamp{Header: "X", Unit: "us"} }, `"us": expected s, ms or rfc3339`},
-		"a time key without key":    {func(c *verify.HMACConfig) { c.Timestamp = &verify.Timestamp{Key: "t"} }, "without a key for the signature"},
-		"a time under the MAC's":    {func(c *verify.HMACConfig) { c.Signature, c.Timestamp = keyed("v1"), &verify.Timestamp{Key: "v1"} }, "that of the signature"},
-		"a time under an odd key":   {func(c *verify.HMACConfig) { c.Signature, c.Timestamp = keyed("v1"), &verify.Timestamp{Key: "t="} }, "cannot be a key"},
-		"a path that is none":       {func(c *verify.HMACConfig) { c.Timestamp = &verify.Timestamp{JSON: "a..b"} }, "separated by dots"},
-		"a tolerance of nothing":    {func(c *verify.HMACConfig) { c.Tolerance = time.Minute }, "without a timestamp"},
-		"a tolerance below nothing": {func(c *verify.HMACConfig) { c.Timestamp, c.Tolerance = header, -1 }, "negative"},
+		"unknown algorithm":                  {func(c *verify.HMACConfig) { c.Algorithm = "md5" }, `"md5": expected sha1, sha256`},
+		"unknown secret encoding":            {func(c *verify.HMACConfig) { c.Secrets[0].Encoding = "utf8" }, "secret 1 has an unknown encoding"},
+		"secret not hex":                     {func(c *verify.HMACConfig) { c.Secrets[0].Encoding = "hex" }, "secret 1 is not hex"},
+		"secret not base64":                  {func(c *verify.HMACConfig) { c.Secrets[0].Encoding = "base64" }, "secret 1 is not base64"},
+		"secret not whsec":                   {func(c *verify.HMACConfig) { c.Secrets[0].Encoding = "whsec" }, "whsec_"},
+		"a public key":                       {func(c *verify.HMACConfig) { c.Secrets[0] = verify.Secret{Text: "whpk_AAAA", Encoding: "whsec"} }, "base64"},
+		"a line break in a secret":           {func(c *verify.HMACConfig) { c.Secrets[0].Text = "secret\n" }, "white space"},
+		"no signature header":                {func(c *verify.HMACConfig) { c.Signature.Headers = nil }, "signature: no header"},
+		"an empty header name":               {func(c *verify.HMACConfig) { c.Signature.Headers = []string{""} }, "empty"},
+		"no header name":                     {func(c *verify.HMACConfig) { c.Signature.Headers = []string{"X Signature"} }, "not a header name"},
+		"a header named twice":               {func(c *verify.HMACConfig) { c.Signature.Headers = []string{"X-A", "x-a"} }, "X-A is named twice"},
+		"prefix and key":                     {func(c *verify.HMACConfig) { c.Signature.Key = "v1" }, "exclude"},
+		"unknown encoding":                   {func(c *verify.HMACConfig) { c.Signature.Encoding = "base32" }, `"base32": expected hex or base64`},
+		"a prefix with separator":            {func(c *verify.HMACConfig) { c.Signature.Split = "=" }, "separator"},
+		"a prefix after a space":             {func(c *verify.HMACConfig) { c.Signature.Prefix = " v0=" }, "white space"},
+		"a key with =":                       {func(c *verify.HMACConfig) { c.Signature = keyed("v1=") }, "cannot be a key"},
+		"a key with the separator":           {func(c *verify.HMACConfig) { c.Signature = keyed("a,b") }, "cannot be a key"},
+		"unbalanced {":                       {func(c *verify.HMACConfig) { c.Signed = "{body}{" }, `"{" without "}"`},
+		"unbalanced }":                       {func(c *verify.HMACConfig) { c.Signed = "{body}}" }, `"}" without "{"`},
+		"nested":                             {func(c *verify.HMACConfig) { c.Signed = "{body}{a{b}}" }, `"{" without "}"`},
+		"an empty placeholder":               {func(c *verify.HMACConfig) { c.Signed = "{body}{}" }, "unknown placeholder"},
+		"the secret":                         {func(c *verify.HMACConfig) { c.Signed = "{secret}{body}" }, "unknown placeholder {secret}"},
+		"a shorthand":                        {func(c *verify.HMACConfig) { c.Signed = "{method}{body}" }, "a full name"},
+		"a space in a placeholder":           {func(c *verify.HMACConfig) { c.Signed = "{http.request. method}{body}" }, "unknown placeholder"},
+		"Caddy's body":                       {func(c *verify.HMACConfig) { c.Signed = "{http.request.body}{body}" }, "use {body}"},
+		"Caddy's body in base64":             {func(c *verify.HMACConfig) { c.Signed = "{http.request.body_base64}{body}" }, "use {body}"},
+		"the host as a header":               {func(c *verify.HMACConfig) { c.Signed = "{http.request.header.host}{body}" }, "hostport"},
+		"a header that is none":              {func(c *verify.HMACConfig) { c.Signed = "{http.request.header.}{body}" }, "empty"},
+		"no body":                            {func(c *verify.HMACConfig) { c.Signed = "{http.request.uri}" }, "anyone could change the body"},
+		"no id for {id}":                     {func(c *verify.HMACConfig) { c.Signed = "{id}{body}" }, "{id} without an id"},
+		"no time for {timestamp}":            {func(c *verify.HMACConfig) { c.Signed = "{timestamp}{body}" }, "{timestamp} without"},
+		"an id not covered":                  {func(c *verify.HMACConfig) { c.ID = &verify.ID{Header: "X-Id"} }, "anyone could change X-Id"},
+		"an id without header":               {func(c *verify.HMACConfig) { c.ID = &verify.ID{} }, "id: a header name is empty"},
+		"a time not covered":                 {func(c *verify.HMACConfig) { c.Timestamp = header }, "anyone could change the timestamp"},
+		"another header covered":             {func(c *verify.HMACConfig) { c.Timestamp, c.Signed = header, "{http.request.header.X-Times}{body}" }, "anyone"},
+		"a time from nowhere":                {func(c *verify.HMACConfig) { c.Timestamp = &verify.Timestamp{} }, "exactly one"},
+		"a time from two places":             {func(c *verify.HMACConfig) { c.Timestamp = &verify.Timestamp{Header: "X", JSON: "x"} }, "exactly one"},
+		"an unknown unit":                    {func(c *verify.HMACConfig) { c.Timestamp = &verify.Timestamp{Header: "X", Unit: "us"} }, `"us": expected s, ms or rfc3339`},
+		"a time key without key":             {func(c *verify.HMACConfig) { c.Timestamp = &verify.Timestamp{Key: "t"} }, "without a key for the signature"},
+		"a time under the MAC's":             {func(c *verify.HMACConfig) { c.Signature, c.Timestamp = keyed("v1"), &verify.Timestamp{Key: "v1"} }, "that of the signature"},
+		"a time under an odd key":            {func(c *verify.HMACConfig) { c.Signature, c.Timestamp = keyed("v1"), &verify.Timestamp{Key: "t="} }, "cannot be a key"},
+		"a path that is none":                {func(c *verify.HMACConfig) { c.Timestamp = &verify.Timestamp{JSON: "a..b"} }, "separated by dots"},
+		"a signature in two places":          {func(c *verify.HMACConfig) { c.Signature.JSON = "sig" }, "signature: header and json exclude each other"},
+		"a path to a signature that is none": {func(c *verify.HMACConfig) { c.Signature = verify.Signature{JSON: "a..b"} }, "separated by dots"},
+		"a signature of what holds it":       {func(c *verify.HMACConfig) { inBody(c, "{timestamp}{body}") }, "{body} is in it, which holds the signature"},
+		"a signature in the body, of the body by default": {func(c *verify.HMACConfig) { inBody(c, "") }, "{body} is in it"},
+		"a signature in the body, of nothing":             {func(c *verify.HMACConfig) { inBody(c, "x"); c.Timestamp = nil }, "one signature would do for every message"},
+		"a signature in the body, of the URL":             {func(c *verify.HMACConfig) { inBody(c, "{url}"); c.Timestamp = nil }, "one signature would do for every message"},
+		"a signature in the body, not of the time":        {func(c *verify.HMACConfig) { inBody(c, "{id}"); c.ID = &verify.ID{JSON: "i"} }, "anyone could change the timestamp"},
+		"a signature in the body, not of the id":          {func(c *verify.HMACConfig) { inBody(c, "{timestamp}"); c.ID = &verify.ID{JSON: "i.d"} }, "anyone could change i.d"},
+		"an id from two places":                           {func(c *verify.HMACConfig) { c.ID = &verify.ID{Header: "X-Id", JSON: "id"} }, "id: header and json exclude each other"},
+		"a path to an id that is none":                    {func(c *verify.HMACConfig) { c.ID = &verify.ID{JSON: "."} }, "id: JSON path"},
+		"a public URL for nothing":                        {func(c *verify.HMACConfig) { c.PublicURL = "https://example.com" }, "public URL without {url} in signed"},
+		"a public URL for nothing, not even a URL":        {func(c *verify.HMACConfig) { c.PublicURL = "example" }, "public URL without {url} in signed"},
+		"a public URL without scheme":                     {func(c *verify.HMACConfig) { public(c, "hooks.example.com") }, "public URL: expected scheme and host"},
+		"a public URL of another scheme":                  {func(c *verify.HMACConfig) { public(c, "ftp://hooks.example.com") }, "public URL: expected"},
+		"a public URL without host":                       {func(c *verify.HMACConfig) { public(c, "https://:443/a") }, "public URL: expected"},
+		"a public URL with query":                         {func(c *verify.HMACConfig) { public(c, "https://hooks.example.com/a?b") }, "public URL: expected"},
+		"a public URL with an empty query":                {func(c *verify.HMACConfig) { public(c, "https://hooks.example.com/a?") }, "public URL: expected"},
+		"a public URL with fragment":                      {func(c *verify.HMACConfig) { public(c, "https://hooks.example.com/#") }, "public URL: expected"},
+		"a public URL with user":                          {func(c *verify.HMACConfig) { public(c, "https://me@hooks.example.com") }, "public URL: expected"},
+		"a tolerance of nothing":                          {func(c *verify.HMACConfig) { c.Tolerance = time.Minute }, "without a timestamp"},
+		"a tolerance below nothing":                       {func(c *verify.HMACConfig) { c.Timestamp, c.Tolerance = header, -1 }, "negative"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -75,6 +94,16 @@ func TestHMACConfigurationsThatCannotBeMeantAreRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// inBody puts signature and timestamp into the body.
+func inBody(c *verify.HMACConfig, signed string) {
+	c.Signature, c.Timestamp = verify.Signature{JSON: "sig"}, &verify.Timestamp{JSON: "t"}
+	c.Signed = signed
+}
+
+func public(c *verify.HMACConfig, url string) {
+	c.Signed, c.PublicURL = "{url}{body}", url
 }
 
 func keyed(key string) verify.Signature {
@@ -206,6 +235,28 @@ func TestTraitsSayWhatIsCovered(t *testing.T) {
 	}
 	if traits.Covers("http.request.header.Webhook-Id") {
 		t.Error("with svix-* signed, webhook-id is anyone's")
+	}
+
+	config = github()
+	config.Signed = "{url}{body}"
+	config.ID = &verify.ID{JSON: "id"}
+	traits = newHMAC(t, config).Traits()
+	for part, want := range map[string]bool{
+		"body": true, "http.request.uri": true, "http.request.uri.path.1": true, "http.request.uri.query": true,
+		"http.request.uris": false, "http.request.method": false, "url": false,
+	} {
+		if got := traits.Covers(part); got != want {
+			t.Errorf("with {url}, covers %q: %v, want %v", part, got, want)
+		}
+	}
+	if !traits.ID || strings.Join(traits.Headers, " ") != "X-Hub-Signature-256" {
+		t.Errorf("got %+v", traits)
+	}
+
+	inBody(&config, "{timestamp}{id}")
+	traits = newHMAC(t, config).Traits()
+	if !traits.ID || !traits.Timestamp || traits.Covers("body") || traits.Covers("http.request.uri") || len(traits.Headers) != 0 {
+		t.Errorf("with the signature in the body, got %+v", traits)
 	}
 
 	config = github()

@@ -14,6 +14,9 @@ const (
 	formStandard = "standard"     // id, body
 	formSigned   = "signed parts" // the template's parts but for the timestamp
 	formRequest  = "request"      // method, URI, body
+	formTwilio   = "twilio"       // what is signed, in one part
+	formHubSpot  = "hubspot"      // what is signed, in one part
+	formAdyen    = "adyen"        // what is signed of each item
 )
 
 // contentOf hashes parts so that no two lists of them have the same input:

@@ -179,6 +179,7 @@ func FuzzTemplate(f *testing.F) {
 	f.Add("v0:{timestamp}:{body}", []byte("{timestamp}"))
 	f.Add("{http.request.method}{http.request.uri}{body}{id}", []byte("{id}"))
 	f.Add("{http.request.header.x-id}.{body}", []byte(""))
+	f.Add("{url}{body}", []byte("{url}"))
 	f.Add("}{", []byte("{"))
 	f.Add("{{body}}", []byte("x"))
 	f.Add("{http.request.body}{body}", []byte("x"))
@@ -206,6 +207,7 @@ func FuzzTemplate(f *testing.F) {
 			"{body}", string(body), "{id}", "msg_1", "{timestamp}", strconv.Itoa(now),
 			"{http.request.method}", "POST", "{http.request.uri}", "/hooks",
 			"{http.request.scheme}", "https", "{http.request.hostport}", "hooks.example.com",
+			"{url}", "https://hooks.example.com/hooks",
 			"{http.request.header.x-id}", "msg_1", "{http.request.header.X-Id}", "msg_1",
 		).Replace(template)
 		r.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac(key, text)))

@@ -108,6 +108,9 @@ func TestAttackerSignsForADegeneratePublicKey(t *testing.T) {
 		if _, err := verify.NewStandard(verify.StandardConfig{Secrets: []verify.Secret{{Text: "whpk_" + b64(raw)}}}); err == nil {
 			t.Errorf("the public key %s is taken", key)
 		}
+		if _, err := verify.NewPublicKey(discord(verify.Secret{Text: key})); err == nil || !strings.Contains(err.Error(), "everyone can sign") {
+			t.Errorf("the public key %s is taken for Discord: %v", key, err)
+		}
 	}
 }
 
@@ -121,6 +124,9 @@ func TestAttackerLeavesTheSignatureOut(t *testing.T) {
 		r := v.request.clone()
 		for header := range r.Header {
 			r.Header.Del(header)
+		}
+		if len(v.request.Header) == 0 {
+			r.Body = []byte(`{"signature": {"timestamp": "1700000000", "token": "a"}}`)
 		}
 		if _, err := v.verifier.Verify(r.Request, v.now); outcome(err) != "missing" {
 			t.Errorf("%s without a header: got %s, want missing", name, outcome(err))

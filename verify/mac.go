@@ -29,6 +29,11 @@ func (k *macKey) sum(parts [][]byte) []byte {
 	return h.Sum(nil)
 }
 
+// macKeys are keys of which any may have signed.
+type macKeys []*macKey
+
+func (k macKeys) match(signatures, parts [][]byte) bool { return matches(k, signatures, parts) }
+
 // matches reports whether any of the signatures is the MAC of parts under any
 // of the keys. All pairs are compared, and in constant time, so that how long
 // it takes does not tell which came close.

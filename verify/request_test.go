@@ -103,33 +103,43 @@ func (r request) flip(part string, bit uint) (request, bool) {
 	flipped := []byte(text)
 	flipped[bit/8] ^= 1 << (bit % 8)
 	// A digit of hex in the other case is the same digit. (Base64 is padded.)
-	hexSignature := strings.Contains(part, "Signature") && !strings.HasSuffix(text, "=")
+	hexSignature := (strings.Contains(part, "Signature") || strings.HasSuffix(part, ".signature")) && !strings.HasSuffix(text, "=")
 	if hexSignature && strings.EqualFold(string(flipped), text) {
 		return r, false
 	}
 	changed := r.clone()
-	switch part {
-	case "body":
+	switch _, inBody := strings.CutPrefix(part, "json:"); {
+	case part == "body":
 		changed.Body = flipped
-	case "method":
+	case part == "method":
 		changed.Method = string(flipped)
-	case "uri":
+	case part == "uri":
 		changed.URI = string(flipped)
+	case inBody:
+		changed.Body = bytes.Replace(changed.Body, []byte(text), flipped, 1)
 	default:
 		changed.Header.Set(part, string(flipped))
 	}
 	return changed, true
 }
 
-// text returns a part of the request: body, method, uri or a header field.
+// text returns a part of the request: body, method, uri, json: with a path to a
+// value that is nowhere else in the body, or a header field.
 func (r request) text(part string) string {
-	switch part {
-	case "body":
+	switch path, inBody := strings.CutPrefix(part, "json:"); {
+	case part == "body":
 		return string(r.Body)
-	case "method":
+	case part == "method":
 		return r.Method
-	case "uri":
+	case part == "uri":
 		return r.URI
+	case inBody:
+		p, err := verify.ParseJSONPath(path)
+		if err != nil {
+			panic(err)
+		}
+		text, _ := p.Lookup(r.Body)
+		return text
 	default:
 		return r.Header.Get(part)
 	}

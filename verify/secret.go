@@ -24,7 +24,8 @@ type Secret struct {
 	//	hex     either case
 	//	whsec   base64, optionally after "whsec_" (Standard Webhooks, Svix)
 	//
-	// What the empty string means is up to the scheme.
+	// What the empty string means is up to the scheme. Of public keys, the
+	// encodings are those of [PublicKeyConfig].
 	Encoding string `json:"encoding,omitempty"`
 }
 

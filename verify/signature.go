@@ -8,27 +8,32 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
 )
 
 // Signature says where the signature is and how it is written.
 type Signature struct {
-	// Headers are the names of the header that holds it, at least one. Several
-	// are alternatives: each that is there is tried.
-	Headers []string `json:"headers"`
+	// Headers are the names of the header that holds it. Several are
+	// alternatives: each that is there is tried. There are either headers or JSON.
+	Headers []string `json:"headers,omitempty"`
+
+	// JSON is a [JSONPath] to it in the body, of which it then covers no more
+	// than an id and a timestamp.
+	JSON string `json:"json,omitempty"`
 
 	// Prefix is what stands before each signature, such as "sha256=". One
 	// without it is none.
 	Prefix string `json:"prefix,omitempty"`
 
-	// Key picks the signatures out of a header such as t=…,v1=…,v1=…: here it
+	// Key picks the signatures out of a text such as t=…,v1=…,v1=…: here it
 	// is v1. There is either a prefix or a key.
 	Key string `json:"key,omitempty"`
 
 	// Encoding is hex, the default, or base64.
 	Encoding string `json:"encoding,omitempty"`
 
-	// Split is what stands between signatures, if the header can hold several.
+	// Split is what stands between signatures, if there can be several.
 	// With a key it is "," by default.
 	Split string `json:"split,omitempty"`
 }
@@ -39,16 +44,28 @@ const maxCandidates = 16
 
 var errTooMany = fmt.Errorf("holds more than %d signatures: %w", maxCandidates, ErrMalformed)
 
-// A signatureFormat reads signature headers.
+// A signatureFormat reads and writes values that hold signatures.
 type signatureFormat struct {
 	prefix, key, split string
 	encoding           string // hex or base64
-	size               int    // of a decoded signature, in bytes
+	sizes              sizes
 }
 
-// newSignatureFormat checks all of config but its headers.
-func newSignatureFormat(config Signature, size int) (signatureFormat, error) {
-	f := signatureFormat{config.Prefix, config.Key, config.Split, config.Encoding, size}
+// sizes are those that a decoded signature may have, in bytes.
+type sizes struct{ min, max int }
+
+func (s sizes) has(n int) bool { return s.min <= n && n <= s.max }
+
+func (s sizes) String() string {
+	if s.min == s.max {
+		return strconv.Itoa(s.max)
+	}
+	return fmt.Sprintf("%d to %d", s.min, s.max)
+}
+
+// newSignatureFormat checks all of config but where the signature is.
+func newSignatureFormat(config Signature, sizes sizes) (signatureFormat, error) {
+	f := signatureFormat{config.Prefix, config.Key, config.Split, config.Encoding, sizes}
 	if f.encoding == "" {
 		f.encoding = "hex"
 	}
@@ -98,7 +115,7 @@ func (f signatureFormat) signatures(value string) ([][]byte, error) {
 		}
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("holds no %s signature of %d bytes in the expected form: %w", f.encoding, f.size, ErrMalformed)
+		return nil, fmt.Errorf("holds no %s signature of %s bytes in the expected form: %w", f.encoding, f.sizes, ErrMalformed)
 	}
 	return list, nil
 }
@@ -150,9 +167,13 @@ func (f signatureFormat) pick(piece string) (string, bool) {
 
 func (f signatureFormat) decode(text string) ([]byte, bool) {
 	if f.encoding == "base64" {
-		return decodeBase64(text, f.size)
+		size := base64.RawStdEncoding.DecodedLen(len(strings.TrimRight(text, "=")))
+		if !f.sizes.has(size) {
+			return nil, false
+		}
+		return decodeBase64(text, size)
 	}
-	if len(text) != hex.EncodedLen(f.size) {
+	if !f.sizes.has(hex.DecodedLen(len(text))) {
 		return nil, false
 	}
 	b, err := hex.DecodeString(text)

@@ -24,6 +24,10 @@ type StandardConfig struct {
 	// Tolerance is how far the timestamp may be from now, either way, by
 	// default 5 minutes.
 	Tolerance time.Duration `json:"tolerance,omitempty"`
+
+	// LeadingZeros lets the timestamp begin with zeros, as OpenAI's library does.
+	// What is signed is the text as received, either way.
+	LeadingZeros bool `json:"leading_zeros,omitempty"`
 }
 
 // Standard verifies Standard Webhooks, as specified at standardwebhooks.com,
@@ -37,6 +41,7 @@ type Standard struct {
 	macKeys    []*macKey
 	publicKeys []ed25519.PublicKey
 	tolerance  time.Duration
+	zeros      bool // a timestamp may begin with zeros
 }
 
 var (
@@ -46,7 +51,7 @@ var (
 
 // NewStandard returns the verifier that config describes.
 func NewStandard(config StandardConfig) (*Standard, error) {
-	s := &Standard{tolerance: config.Tolerance}
+	s := &Standard{tolerance: config.Tolerance, zeros: config.LeadingZeros}
 	if s.tolerance == 0 {
 		s.tolerance = DefaultTolerance
 	}
@@ -178,8 +183,12 @@ func (s *Standard) read(f family, h http.Header) (a attempt, err error) {
 	if !validID(a.id) || strings.Contains(a.id, ".") {
 		return attempt{}, fmt.Errorf("header %s: %w", f.id, ErrMalformed)
 	}
+	seconds := a.timestampText
+	if s.zeros {
+		seconds = strings.TrimLeft(seconds, "0")
+	}
 	var ok bool
-	if a.timestamp, ok = parseTimestamp(a.timestampText, "s"); !ok {
+	if a.timestamp, ok = parseTimestamp(seconds, "s"); !ok {
 		return attempt{}, fmt.Errorf("header %s: %w", f.timestamp, ErrMalformed)
 	}
 	if err := s.readSignatures(&a, signatures); err != nil {

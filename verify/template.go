@@ -20,6 +20,10 @@ type part struct {
 
 	// separator is the literal between an id and what follows it, which the
 	// id must not contain, or one signature would be that of several messages.
+	//
+	// A timestamp needs none, even next to digits, as in {timestamp}{id}: a number
+	// of seconds or milliseconds with a digit more, or less, is a time many years
+	// away, far beyond any tolerance, and a time of RFC 3339 ends where it ends.
 	separator string
 }
 
@@ -30,6 +34,7 @@ const (
 	partBody
 	partID
 	partTimestamp
+	partURL
 	partHeader      // a header field
 	partPlaceholder // any other of the request
 )
@@ -85,6 +90,8 @@ func parsePlaceholder(name string) (part, error) {
 		return part{kind: partID}, nil
 	case name == "timestamp":
 		return part{kind: partTimestamp}, nil
+	case name == "url":
+		return part{kind: partURL}, nil
 	case strings.HasPrefix(name, "http.request.body"):
 		return part{}, fmt.Errorf("{%s} is not the body as it was received: use {body}", name)
 	case strings.HasPrefix(name, headerPlaceholder):
@@ -98,7 +105,7 @@ func parsePlaceholder(name string) (part, error) {
 		}
 		return part{kind: partHeader, text: header}, nil
 	case !strings.Contains(name, ".") || strings.ContainsAny(name, " \t\r\n"):
-		return part{}, fmt.Errorf("unknown placeholder {%s}: expected {body}, {id}, {timestamp} or a full name such as {http.request.method}", name)
+		return part{}, fmt.Errorf("unknown placeholder {%s}: expected {body}, {id}, {timestamp}, {url} or a full name such as {http.request.method}", name)
 	default:
 		return part{kind: partPlaceholder, text: name}, nil
 	}
@@ -118,14 +125,22 @@ func (t template) coversHeader(name string) bool {
 // request, or one that it is a piece of: the URI contains its path and query.
 func (t template) covers(name string) bool {
 	return slices.ContainsFunc(t, func(p part) bool {
-		inURI := strings.HasPrefix(p.text, "http.request.uri") && strings.HasPrefix(name, p.text+".")
-		return p.kind == partPlaceholder && (p.text == name || inURI)
+		covered := p.text
+		if p.kind == partURL {
+			covered = "http.request.uri"
+		} else if p.kind != partPlaceholder {
+			return false
+		}
+		inURI := strings.HasPrefix(covered, "http.request.uri") && strings.HasPrefix(name, covered+".")
+		return covered == name || inURI
 	})
 }
 
-// ownValues take the place of the scheme's own placeholders, as received.
+// ownValues take the place of the scheme's own placeholders: the id and the
+// timestamp as received, and what the URL begins with.
 type ownValues struct {
 	id, timestamp string
+	url           publicURL
 }
 
 // render returns the parts of what was signed, one for each of the template's.
@@ -145,6 +160,12 @@ func (t template) render(r *Request, own ownValues) ([][]byte, error) {
 			parts[i] = []byte(own.id)
 		case partTimestamp:
 			parts[i] = []byte(own.timestamp)
+		case partURL:
+			u, err := own.url.of(r)
+			if err != nil {
+				return nil, err
+			}
+			parts[i] = []byte(u)
 		case partHeader:
 			// Not by Lookup, which joins several values into one.
 			value, err := single(r.Header, p.text)
@@ -167,12 +188,22 @@ func (t template) render(r *Request, own ownValues) ([][]byte, error) {
 }
 
 // content is the content of the rendered parts: all that varies but the
-// timestamp, which a sender renews when it tries again.
+// timestamp, which a sender renews when it tries again. Parts without text
+// between them are one: a signature does not say where the first ends, so that
+// moving its end must not make another message.
 func (t template) content(parts [][]byte) [32]byte {
 	var varying [][]byte
+	joined := false
 	for i, p := range t {
-		if p.kind != partLiteral && p.kind != partTimestamp {
+		switch {
+		case p.kind == partLiteral || p.kind == partTimestamp:
+			joined = false
+		case joined:
+			last := len(varying) - 1
+			varying[last] = slices.Concat(varying[last], parts[i])
+		default:
 			varying = append(varying, parts[i])
+			joined = true
 		}
 	}
 	return contentOf(formSigned, varying...)

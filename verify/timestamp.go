@@ -3,6 +3,9 @@
 package verify
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -11,6 +14,68 @@ import (
 // unless the configuration says otherwise. It is that of the Standard Webhooks
 // specification.
 const DefaultTolerance = 5 * time.Minute
+
+// Timestamp says where the timestamp is, with exactly one of Header, Key and
+// JSON.
+type Timestamp struct {
+	// Header is the name of a header field.
+	Header string `json:"header,omitempty"`
+
+	// Key is a key beside the signature, such as t in t=…,v1=….
+	Key string `json:"key,omitempty"`
+
+	// JSON is a [JSONPath] into the body.
+	JSON string `json:"json,omitempty"`
+
+	// Unit is s (seconds since 1970, the default), ms or rfc3339.
+	Unit string `json:"unit,omitempty"`
+}
+
+// A timestampSource says where the timestamp is: in a header, under a key
+// beside the signature, or in the body.
+type timestampSource struct {
+	header, key string
+	json        *JSONPath
+	unit        string
+	tolerance   time.Duration
+}
+
+func newTimestamp(config Timestamp, format signatureFormat) (t *timestampSource, err error) {
+	t = &timestampSource{key: config.Key, unit: config.Unit}
+	if t.unit == "" {
+		t.unit = "s"
+	}
+	if !slices.Contains([]string{"s", "ms", "rfc3339"}, t.unit) {
+		return nil, fmt.Errorf("unknown unit %q: expected s, ms or rfc3339", t.unit)
+	}
+	switch given := [3]bool{config.Header != "", config.Key != "", config.JSON != ""}; given {
+	case [3]bool{true, false, false}:
+		t.header, err = headerName(config.Header)
+		return t, err
+	case [3]bool{false, true, false}:
+		if format.key == "" {
+			return nil, errors.New("key without a key for the signature")
+		}
+		if t.key == format.key {
+			return nil, errors.New("its key is that of the signature")
+		}
+		return t, format.checkKey(t.key)
+	case [3]bool{false, false, true}:
+		path, err := ParseJSONPath(config.JSON)
+		t.json = &path
+		return t, err
+	default:
+		return nil, errors.New("expected exactly one of header, key and json")
+	}
+}
+
+// check refuses a text that is no timestamp in the unit.
+func (t *timestampSource) check(text string) error {
+	if _, ok := parseTimestamp(text, t.unit); !ok {
+		return fmt.Errorf("timestamp: %w", ErrMalformed)
+	}
+	return nil
+}
 
 // parseTimestamp reads a timestamp in the unit s, ms or rfc3339. Only the
 // canonical spelling of a number is one: a signature covers the text, and two

@@ -133,6 +133,12 @@ func newVerifier(scheme string, config json.RawMessage) (verify.Verifier, error)
 			return nil, err
 		}
 		return verify.NewHMAC(c)
+	case "public_key":
+		var c verify.PublicKeyConfig
+		if err := decode(&c); err != nil {
+			return nil, err
+		}
+		return verify.NewPublicKey(c)
 	case "token":
 		var c verify.TokenConfig
 		if err := decode(&c); err != nil {
@@ -161,6 +167,12 @@ func newVerifier(scheme string, config json.RawMessage) (verify.Verifier, error)
 	}
 }
 
+// Public keys of which no vector has the private one.
+var (
+	otherEd25519 = verify.Secret{Text: "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"}                                                             // RFC 8032, 7.1
+	otherECDSA   = verify.Secret{Text: "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYP7UuiVanTHJYet0xjVtaMBJuJI7Yfps5mliLmDyn7Z5A/4QCLi8maQa6elWKLxk8vGyDC1+n1F3o8KU1EYimQ=="} // RFC 6979, A.2.5
+)
+
 // replaceSecrets returns the configuration with one other secret in place of
 // all that it has.
 func replaceSecrets(config json.RawMessage) (json.RawMessage, error) {
@@ -168,7 +180,12 @@ func replaceSecrets(config json.RawMessage) (json.RawMessage, error) {
 	if err := json.Unmarshal(config, &fields); err != nil {
 		return nil, err
 	}
+	keys := []verify.Secret{otherEd25519}
+	if fields["algorithm"] == "ecdsa-p256" {
+		keys = []verify.Secret{otherECDSA}
+	}
 	for name, value := range map[string]any{
+		"keys":      keys,
 		"secrets":   []verify.Secret{{Text: "someone else's", Encoding: "raw"}},
 		"tokens":    []string{"someone-else's"},
 		"passwords": []string{"someone else's"},

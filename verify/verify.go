@@ -11,8 +11,8 @@
 //	                  │                        │                     │
 //	          missing, malformed            mismatch              expired
 //
-// The schemes are [Standard], [HMAC], [Token], [Basic] and [None]. Another one
-// is another implementation of Verifier.
+// The schemes are [Standard], [HMAC], [PublicKey], [Token], [Basic] and [None],
+// and those of single senders. Another one is another implementation of Verifier.
 //
 // The signature is checked before the timestamp, so that "expired" always means
 // genuine, but old.

@@ -6,13 +6,13 @@ A vector is a file of `key: value` lines, an empty line, and a request as it
 was received: the request line, the header, an empty line and the body, to the
 last byte. Lines end in LF.
 
-    scheme     standard, hmac, token, bearer, basic or none
+    scheme     standard, hmac, public_key, token, bearer, basic or none
     config     how the scheme is configured, in JSON
     now        when the request is verified, in seconds since 1970
     expect     ok, missing, malformed, mismatch or expired
     check      the same, for the header alone
     covered    the parts of the request of which no bit may change: header
-               names, body, method, uri
+               names, body, method, uri, and json: with a path into the body
     id, timestamp, content
                the claims, if expect is ok; timestamp in milliseconds
     why        what the vector shows
@@ -56,7 +56,8 @@ class Ed25519:
         der = bytes.fromhex("302e020100300506032b657004220420") + hashlib.sha256(seed).digest()
         self.pem = b"-----BEGIN PRIVATE KEY-----\n" + base64.b64encode(der) + b"\n-----END PRIVATE KEY-----\n"
         public = self.openssl("pkey", "-pubout", "-outform", "DER")
-        self.secret = {"text": "whpk_" + b64(public[-32:])}
+        self.public = public[-32:]
+        self.secret = {"text": "whpk_" + b64(self.public)}
 
     def sign(self, message):
         with tempfile.NamedTemporaryFile() as f:
@@ -69,6 +70,80 @@ class Ed25519:
             f.write(self.pem)
             f.flush()
             return subprocess.run(["openssl", *arguments, key, f.name], check=True, capture_output=True).stdout
+
+
+class P256:
+    """A fixed key pair. It signs by itself, because openssl signs anew each time:
+    with the nonce of RFC 6979, the signature is always the same."""
+
+    P = 2**256 - 2**224 + 2**192 + 2**96 - 1
+    N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    G = (0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
+         0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5)
+
+    def __init__(self, private):
+        self.private = private
+        x, y = self.times(private, self.G)
+        self.spki = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004") + x.to_bytes(32) + y.to_bytes(32)
+
+    def add(self, a, b):
+        if a is None or b is None:
+            return a or b
+        if a == b:
+            slope = 3 * (a[0] ** 2 - 1) * pow(2 * a[1], -1, self.P)
+        elif a[0] == b[0]:
+            return None
+        else:
+            slope = (b[1] - a[1]) * pow(b[0] - a[0], -1, self.P)
+        x = (slope**2 - a[0] - b[0]) % self.P
+        return x, (slope * (a[0] - x) - a[1]) % self.P
+
+    def times(self, n, point):
+        total = None
+        for bit in bin(n)[2:]:
+            total = self.add(total, total)
+            if bit == "1":
+                total = self.add(total, point)
+        return total
+
+    def numbers(self, message):
+        digest = hashlib.sha256(message).digest()
+        z = int.from_bytes(digest)
+        seed = self.private.to_bytes(32) + (z % self.N).to_bytes(32)
+        v, k = b"\1" * 32, bytes(32)
+        for step in (b"\0", b"\1"):
+            k = mac(k, v + step + seed)
+            v = mac(k, v)
+        nonce = int.from_bytes(mac(k, v))  # beyond N once in 2**32
+        r = self.times(nonce, self.G)[0] % self.N
+        return r, (z + r * self.private) * pow(nonce, -1, self.N) % self.N
+
+    def der(self, *numbers):
+        text = b""
+        for n in numbers:
+            b = n.to_bytes(n.bit_length() // 8 + 1)
+            text += bytes([2, len(b)]) + b
+        return bytes([0x30, len(text)]) + text
+
+    def padded(self, r, s):
+        """The same with a zero before s: BER, but not DER."""
+        text = self.der(r, s)
+        at = 4 + text[3]
+        return bytes([0x30, text[1] + 1]) + text[2:at] + bytes([2, text[at + 1] + 1, 0]) + text[at + 2:]
+
+    def sign(self, message):
+        return self.der(*self.numbers(message))
+
+    def sign_high(self, message):
+        """The other right signature, of which s is the negative."""
+        r, s = self.numbers(message)
+        return self.der(r, self.N - s)
+
+
+# RFC 6979, A.2.5.
+assert P256(0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721).numbers(b"sample") == (
+    0xEFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716,
+    0xF7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8)
 
 
 def content(form, *parts):
@@ -191,9 +266,11 @@ def keyed(key=KEY, algorithm="sha256", form="hex"):
     return sign
 
 
-def signed_with(name, why, config, header, signed=BODY, covered="", parts=(BODY,), id="", ts=0, sign=keyed(), **more):
-    """In header values, @ is the signature."""
-    config = {"secrets": [{"text": KEY.decode()}], **config}
+def signed_with(name, why, config, header, signed=BODY, covered="", parts=(BODY,), id="", ts=0, sign=keyed(),
+                scheme="hmac", body=BODY, **more):
+    """In header values and in the body, @ is the signature."""
+    if scheme == "hmac":
+        config = {"secrets": [{"text": KEY.decode()}], **config}
     ok = more.get("expect", "ok") == "ok"
     claims = {}
     if ok:
@@ -202,8 +279,8 @@ def signed_with(name, why, config, header, signed=BODY, covered="", parts=(BODY,
             claims["id"] = id
         if ts:
             claims["timestamp"] = ts
-    write(name, why, "hmac", config, [(k, str(v).replace("@", sign(signed))) for k, v in header],
-          covered=covered if ok else "", claims=claims, **more)
+    write(name, why, scheme, config, [(k, str(v).replace("@", sign(signed))) for k, v in header],
+          body=body.replace(b"@", sign(signed).encode()), covered=covered if ok else "", claims=claims, **more)
 
 
 GITHUB = {"signature": {"headers": ["X-Hub-Signature-256"], "prefix": "sha256="}}
@@ -315,10 +392,10 @@ signed_with("hmac-hubspot-v3", "method, URL, body and time", {
     "signature": {"headers": ["X-HubSpot-Signature-v3"], "encoding": "base64"},
     "signed": "{http.request.method}" + URL + "{body}{timestamp}", "timestamp": {"header": "X-HubSpot-Request-Timestamp", "unit": "ms"}},
     [("X-HubSpot-Signature-v3", "@"), ("X-HubSpot-Request-Timestamp", f"{NOW}000")], signed=b"POST" + TO + BODY + f"{NOW}000".encode(),
-    parts=(b"POST", *WHERE, BODY), sign=BASE64, ts=NOW * 1000, covered="method uri body X-HubSpot-Signature-v3 X-HubSpot-Request-Timestamp")
+    parts=(b"POST" + WHERE[0], b"".join(WHERE[1:]) + BODY), sign=BASE64, ts=NOW * 1000, covered="method uri body X-HubSpot-Signature-v3 X-HubSpot-Request-Timestamp")
 signed_with("hmac-square", "URL and body", {
     "signature": {"headers": ["X-Square-HmacSha256-Signature"], "encoding": "base64"}, "signed": URL + "{body}"},
-    [("X-Square-HmacSha256-Signature", "@")], signed=TO + BODY, parts=(*WHERE, BODY), sign=BASE64, covered="uri body")
+    [("X-Square-HmacSha256-Signature", "@")], signed=TO + BODY, parts=(WHERE[0], b"".join(WHERE[1:]) + BODY), sign=BASE64, covered="uri body")
 signed_with("hmac-missing-placeholder", "what is not there is not signed as if it were empty", {
     "signature": {"headers": ["X-Signature"]}, "signed": "{http.request.tls.server_name}{body}"}, [("X-Signature", "@")],
     expect="missing", check="ok")
@@ -346,6 +423,128 @@ with_id("hmac-id-time-zone", "a time in another zone", ts="2023-11-15T00:13:20+0
 with_id("hmac-id-separator", "an id that could end elsewhere", id="msg.1", expect="malformed", check="ok")
 with_id("hmac-id-not-a-time", "RFC 3339 has a T", ts="2023-11-14 22:13:20Z", expect="malformed")
 with_id("hmac-id-control", "an id is printable", id="caf\u00e9", expect="malformed")
+
+# --- The URL ---------------------------------------------------------------
+
+SQUARE = {"signature": {"headers": ["X-Square-HmacSha256-Signature"], "encoding": "base64"}, "signed": "{url}{body}"}
+
+
+def square(name, why, url, config=None, **more):
+    signed_with(name, why, {**SQUARE, **(config or {})}, [("X-Square-HmacSha256-Signature", "@")], signed=url + BODY,
+                parts=(url + BODY,), sign=BASE64, covered="uri body", **more)
+
+
+square("hmac-url", "the URL as the server sees it", TO)
+square("hmac-url-public", "the URL that the sender was given", b"https://inbox.example.com/hooks?from=here", {"public_url": "https://inbox.example.com"})
+square("hmac-url-public-prefix", "a proxy cut the beginning of the path off",
+       b"https://inbox.example.com:444/at/hooks?from=here", {"public_url": "https://inbox.example.com:444/at/"})
+square("hmac-url-public-other", "the URL that the server sees is not the one of the sender", TO,
+       {"public_url": "https://inbox.example.com"}, expect="mismatch")
+signed_with("hmac-url-trello", "the URL after the body", {
+    "algorithm": "sha1", "signature": {"headers": ["X-Trello-Webhook"], "encoding": "base64"}, "signed": "{body}{url}"},
+    [("X-Trello-Webhook", "@")], signed=BODY + TO, parts=(BODY + TO,), sign=keyed(algorithm="sha1", form="base64"),
+    covered="uri body X-Trello-Webhook")
+
+# --- In the body -----------------------------------------------------------
+
+MAILGUN = {"signature": {"json": "signature.signature"}, "timestamp": {"json": "signature.timestamp"},
+           "id": {"json": "signature.token"}, "signed": "{timestamp}{id}"}
+TOKEN_ID = "a8ce0edb2dd8301dee6c2405235584e45aa91d1e9f979f3de0"
+IN_BODY = f'{{"signature": {{"timestamp": "{NOW}", "token": "{TOKEN_ID}", "signature": "@"}}, "event-data": {{}}}}'
+
+
+def mailgun(name, why, body=IN_BODY, signed=f"{NOW}{TOKEN_ID}", **more):
+    signed_with(name, why, MAILGUN, [], signed=signed.encode(), body=body.encode(), parts=(TOKEN_ID.encode(),),
+                id=TOKEN_ID, ts=NOW * 1000, covered="json:signature.timestamp json:signature.token json:signature.signature",
+                check="ok", **more)
+
+
+mailgun("hmac-mailgun", "the signature in the body, of a timestamp and an id")
+mailgun("hmac-mailgun-number", "a number is its digits", IN_BODY.replace(f'"{NOW}"', str(NOW)))
+mailgun("hmac-mailgun-other-data", "the rest of the body is anyone's", IN_BODY.replace("{}}", '{"id": "forged"}}'))
+mailgun("hmac-mailgun-expired", "genuine, but old", now=NOW + 301, expect="expired")
+mailgun("hmac-mailgun-other-token", "another id", IN_BODY.replace("a8ce", "a8cf"), expect="mismatch")
+mailgun("hmac-mailgun-shifted", "a digit moved from the id to the timestamp", IN_BODY.replace(f'{NOW}", "token": "', f'{NOW}1", "token": "'),
+        signed=f"{NOW}1{TOKEN_ID}", expect="expired")
+mailgun("hmac-mailgun-two-signatures", "a member given twice", IN_BODY.replace('"token"', '"signature": "", "token"'), expect="malformed")
+mailgun("hmac-mailgun-two-tokens", "an id given twice", IN_BODY.replace('"token"', '"token": "", "token"'), expect="malformed")
+mailgun("hmac-mailgun-no-signature", "no signature", IN_BODY.replace('"@"', "null"), expect="missing")
+mailgun("hmac-mailgun-no-token", "no id", IN_BODY.replace(TOKEN_ID, ""), expect="missing")
+mailgun("hmac-mailgun-not-json", "another body", "timestamp=1700000000", expect="malformed")
+mailgun("hmac-mailgun-not-hex", "no signature of the form", IN_BODY.replace("@", "what?"), expect="malformed")
+
+JSON_ID = {"signature": {"headers": ["X-Signature"]}, "id": {"json": "id"}}
+signed_with("hmac-json-id", "the body covers the id in it", JSON_ID, [("X-Signature", "@")], id="evt_1", covered="X-Signature body")
+signed_with("hmac-json-id-named", "an id in the body, signed by name too", {**JSON_ID, "signed": "{id}.{body}"}, [("X-Signature", "@")],
+            signed=b"evt_1." + BODY, parts=(b"evt_1", BODY), id="evt_1", covered="X-Signature body")
+signed_with("hmac-json-id-missing", "genuine, but without an id", JSON_ID, [("X-Signature", "@")], signed=b"{}", body=b"{}",
+            expect="missing", check="ok")
+signed_with("hmac-json-id-spaces", "an id is printable, and has no spaces", JSON_ID, [("X-Signature", "@")], signed=b'{"id": "a b"}',
+            body=b'{"id": "a b"}', expect="malformed", check="ok")
+
+# --- Public keys -----------------------------------------------------------
+
+DISCORD = {"keys": [{"text": PAIR.public.hex()}], "algorithm": "ed25519", "signature": {"headers": ["X-Signature-Ed25519"]},
+           "signed": "{timestamp}{body}", "timestamp": {"header": "X-Signature-Timestamp"}}
+
+
+def discord(name, why, config=None, sign=lambda m: PAIR.sign(m).hex(), ts=str(NOW), body=BODY, **more):
+    signed_with(name, why, {**DISCORD, **(config or {})}, [("X-Signature-Timestamp", ts), ("X-Signature-Ed25519", "@")],
+                signed=ts.encode() + body, sign=sign, ts=NOW * 1000, body=body, parts=(body,), scheme="public_key",
+                covered="X-Signature-Timestamp body", **more)
+
+
+SPKI = bytes.fromhex("302a300506032b6570032100") + PAIR.public
+PEM = "-----BEGIN PUBLIC KEY-----\n" + b64(SPKI) + "\n-----END PUBLIC KEY-----\n"
+discord("ed25519-discord", "ed25519 in hex, of the timestamp and the body")
+discord("ed25519-empty-body", "a body may be empty", body=b"")
+for encoding, key in {"base64": b64(PAIR.public), "base64-spki": b64(SPKI), "hex-spki": SPKI.hex(), "pem": PEM}.items():
+    discord(f"ed25519-key-{encoding}", "another way to write the key", {"keys": [{"text": key, "encoding": encoding.split("-")[0]}]})
+discord("ed25519-rotated-key", "the last of two keys", {"keys": [{"text": OTHER_PAIR.public.hex()}, {"text": PAIR.public.hex()}]})
+discord("ed25519-wrong-key", "another key", sign=lambda m: OTHER_PAIR.sign(m).hex(), expect="mismatch")
+discord("ed25519-truncated", "63 bytes", sign=lambda m: PAIR.sign(m)[:-1].hex(), expect="malformed")
+discord("ed25519-extended", "65 bytes", sign=lambda m: PAIR.sign(m).hex() + "00", expect="malformed")
+discord("ed25519-twice-as-long", "two signatures in one", sign=lambda m: PAIR.sign(m).hex() * 2, expect="malformed")
+discord("ed25519-mac", "a MAC keyed with the public key", sign=lambda m: mac(PAIR.public, m).hex(), expect="malformed")
+ORDER = 2**252 + 27742317777372353535851937790883648493
+discord("ed25519-not-reduced", "the same numbers written differently",
+        sign=lambda m: (PAIR.sign(m)[:32] + (int.from_bytes(PAIR.sign(m)[32:], "little") + ORDER).to_bytes(32, "little")).hex(), expect="mismatch")
+discord("ed25519-at-tolerance", "exactly 5 minutes", now=NOW + 300)
+discord("ed25519-expired", "a second more", now=NOW + 301, expect="expired")
+discord("ed25519-shifted", "a digit moved from the body to the timestamp", ts=f"{NOW}1", expect="expired")
+discord("ed25519-leading-zero", "a time has one spelling", ts=f"0{NOW}", expect="malformed")
+
+CURVE, OTHER_CURVE = P256(int.from_bytes(hashlib.sha256(b"one").digest())), P256(int.from_bytes(hashlib.sha256(b"two").digest()))
+SENDGRID = {"keys": [{"text": b64(CURVE.spki)}], "algorithm": "ecdsa-p256",
+            "signature": {"headers": ["X-Twilio-Email-Event-Webhook-Signature"], "encoding": "base64"}, "signed": "{timestamp}{body}",
+            "timestamp": {"header": "X-Twilio-Email-Event-Webhook-Timestamp"}}
+
+
+def sendgrid(name, why, sign=lambda m: CURVE.sign(m), config=None, body=b"[]\r\n", **more):
+    signed_with(name, why, {**SENDGRID, **(config or {})},
+                [("X-Twilio-Email-Event-Webhook-Timestamp", NOW), ("X-Twilio-Email-Event-Webhook-Signature", "@")],
+                signed=str(NOW).encode() + body, sign=lambda m: b64(sign(m)), ts=NOW * 1000, body=body, parts=(body,),
+                scheme="public_key", covered="X-Twilio-Email-Event-Webhook-Timestamp body", **more)
+
+
+PEM = "-----BEGIN PUBLIC KEY-----\n" + b64(CURVE.spki)[:64] + "\n" + b64(CURVE.spki)[64:] + "\n-----END PUBLIC KEY-----\n"
+sendgrid("ecdsa-sendgrid", "ECDSA in DER, of the timestamp and the body")
+sendgrid("ecdsa-high", "the other right signature makes the same claims", CURVE.sign_high)
+for encoding, key in {"hex": CURVE.spki.hex(), "pem": PEM}.items():
+    sendgrid(f"ecdsa-key-{encoding}", "another way to write the key", config={"keys": [{"text": key, "encoding": encoding}]})
+sendgrid("ecdsa-rotated-key", "the last of two keys", config={"keys": [{"text": b64(OTHER_CURVE.spki)}, {"text": b64(CURVE.spki)}]})
+SHORT = next(b for b in (f"[{i}]".encode() for i in range(9999)) if len(CURVE.sign(str(NOW).encode() + b)) < 70)
+sendgrid("ecdsa-short", "shorter than most", body=SHORT)
+sendgrid("ecdsa-wrong-key", "another key", OTHER_CURVE.sign, expect="mismatch")
+sendgrid("ecdsa-truncated", "a byte is missing", lambda m: CURVE.sign(m)[:-1], expect="mismatch")
+sendgrid("ecdsa-extended", "a byte too many, still of a possible length", lambda m: CURVE.sign(m)[:69] + b"\0", expect="mismatch")
+sendgrid("ecdsa-too-long", "longer than any", lambda m: CURVE.sign(m) + bytes(8), expect="malformed")
+sendgrid("ecdsa-too-short", "shorter than any", lambda m: bytes.fromhex("3005020100020100")[:7], expect="malformed")
+sendgrid("ecdsa-zeros", "zeros, which a careless verifier takes (CVE-2022-21449)", lambda m: CURVE.der(0, 0), expect="mismatch")
+sendgrid("ecdsa-order", "the same with the order of the curve", lambda m: CURVE.der(CURVE.N, CURVE.N), expect="mismatch")
+sendgrid("ecdsa-padded", "a number has one length", lambda m: CURVE.padded(*CURVE.numbers(m)), expect="mismatch")
+sendgrid("ecdsa-raw", "r and s alone", lambda m: b"".join(n.to_bytes(32) for n in CURVE.numbers(m)), expect="mismatch")
+sendgrid("ecdsa-expired", "a second more than 5 minutes", now=NOW + 301, expect="expired")
 
 # --- Tokens ----------------------------------------------------------------
 

@@ -163,6 +163,13 @@ type Needs struct {
 func All() []Sender {
 	all := slices.Concat(
 		standardSenders,
+		bodyHexSenders,
+		bodyPrefixSenders,
+		bodyBase64Senders,
+		timestampSenders,
+		requestSenders,
+		tokenSenders,
+		ownSenders,
 	)
 	slices.SortFunc(all, func(a, b Sender) int { return cmp.Compare(a.Name, b.Name) })
 	return all
