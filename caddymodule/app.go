@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
@@ -42,6 +43,8 @@ type App struct {
 
 	engine    Engine
 	endpoints map[string]*Handler
+	issuers   issuers
+	keys      *keyFile      // nil if the engine has no directory
 	previous  *inbox        // of the configuration that this one replaces, if it is the same
 	inbox     *inbox        // set before ready is closed
 	ready     chan struct{} // closed by Start
@@ -101,6 +104,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("module %T is not an engine", m)
 	}
 	a.engine = engine
+	a.keys = newKeyFile(engine)
 	a.previous = lookup(engine.Key())
 	return ctx.GetMetricsRegistry().Register(collector{a})
 }
@@ -120,19 +124,27 @@ func (a *App) register(h *Handler) error {
 	return nil
 }
 
-func serverName(h *Handler) string {
-	if h.server == nil {
+func serverName(h *Handler) string { return nameOfServer(h.server) }
+
+func nameOfServer(s *caddyhttp.Server) string {
+	if s == nil {
 		return "a server"
 	}
-	return "server " + h.server.Name()
+	return "server " + s.Name()
 }
 
 // Start opens the queue, or shares it with the configuration that is being
 // replaced, and begins to deliver.
 func (a *App) Start() error {
+	if err := a.checkIssuers(); err != nil {
+		return err
+	}
 	in, err := acquire(a)
 	if err != nil {
 		return err
+	}
+	if err := a.startKeys(); err != nil {
+		return errors.Join(err, in.release())
 	}
 	in.attach(a)
 	a.inbox = in

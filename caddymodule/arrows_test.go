@@ -23,6 +23,8 @@ var arrows = []struct {
 	imports []string // packages that may be imported, with whatever they need
 }{
 	{name: "verify knows only the standard library", pkg: "verify"},
+	{name: "senders knows only verify", pkg: "verify/senders", only: []string{thisModule + "verify"}},
+	{name: "doctor knows only verify and senders", pkg: "verify/doctor", only: []string{thisModule + "verify", thisModule + "verify/senders"}},
 	{name: "queue knows only the standard library", pkg: "queue"},
 	{name: "queuetest knows only queue", pkg: "queue/queuetest", only: []string{thisModule + "queue"}},
 	{

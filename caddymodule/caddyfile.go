@@ -39,6 +39,8 @@ func init() {
 //		deliver {
 //			<directives of an HTTP route>
 //		}
+//		passthrough     <matcher>
+//		sign            standard_webhooks <secret…>
 //		attempt_timeout <duration>
 //		concurrency     <number>
 //		retry {
@@ -51,7 +53,7 @@ func init() {
 //		retain_dead <duration>
 //	}
 //
-// verify and message_id may be repeated.
+// verify, message_id and passthrough may be repeated.
 func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h.Next() // webhook_inbox
 	at := fmt.Sprintf("%s:%d", h.File(), h.Line())
@@ -72,7 +74,7 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 	seen := make(map[string]bool)
 	for nesting := h.Nesting(); h.NextBlock(nesting); {
 		name := h.Val()
-		if seen[name] && name != "verify" && name != "message_id" {
+		if seen[name] && name != "verify" && name != "message_id" && name != "passthrough" {
 			return nil, h.Errf("%s is there twice", name)
 		}
 		seen[name] = true
@@ -132,6 +134,10 @@ func (h *Handler) unmarshalOption(helper httpcaddyfile.Helper) (err error) {
 		return h.unmarshalRespond(d)
 	case "deliver":
 		return h.unmarshalDeliver(helper)
+	case "passthrough":
+		return h.unmarshalPassthrough(helper)
+	case "sign":
+		return h.unmarshalSign(d)
 	case "attempt_timeout":
 		err = parseDuration(d, &h.AttemptTimeout)
 	case "concurrency":
@@ -144,7 +150,7 @@ func (h *Handler) unmarshalOption(helper httpcaddyfile.Helper) (err error) {
 	case "retain_dead":
 		err = parseDuration(d, &h.RetainDead)
 	default:
-		return d.Errf("unrecognized option of webhook_inbox: %s; expected verify, message_id, dedupe, max_body, read_timeout, max_size, respond, deliver, attempt_timeout, concurrency, retry, retain or retain_dead", option)
+		return d.Errf("unrecognized option of webhook_inbox: %s; expected verify, message_id, dedupe, max_body, read_timeout, max_size, respond, deliver, passthrough, sign, attempt_timeout, concurrency, retry, retain or retain_dead", option)
 	}
 	return err
 }
@@ -153,12 +159,11 @@ func (h *Handler) unmarshalVerify(d *caddyfile.Dispenser) error {
 	if !d.NextArg() {
 		return d.Err("the scheme is missing: verify <scheme> …")
 	}
-	scheme, namespace := d.Val(), appName+".verifiers"
-	known := moduleNames(namespace)
-	if !slices.Contains(known, scheme) {
-		return d.Errf("unrecognized scheme %s; expected one of %s", scheme, strings.Join(known, ", "))
+	scheme := d.Val()
+	if err := checkScheme(scheme); err != nil {
+		return d.WrapErr(err)
 	}
-	v, err := caddyfile.UnmarshalModule(d, namespace+"."+scheme)
+	v, err := caddyfile.UnmarshalModule(d, verifierNamespace+"."+scheme)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -25,6 +26,9 @@ func TestCaddyfilesAreValid(t *testing.T) {
 		t.Errorf("there are %d Caddyfiles, want the quickstart and five senders at least", len(paths))
 	}
 	for _, path := range paths {
+		if filepath.Base(path) == "senders" {
+			continue // see TestSendersPage
+		}
 		name, ok := strings.CutSuffix(filepath.Base(path), ".Caddyfile")
 		if !ok {
 			t.Errorf("%s is no .Caddyfile", path)
@@ -45,10 +49,16 @@ func TestCaddyfilesAreValid(t *testing.T) {
 				t.Errorf("it takes %q from the environment", secrets)
 			}
 			for _, secret := range secrets {
-				if err := validate(config); err == nil || !strings.Contains(err.Error(), "{env."+secret+"}") {
-					t.Errorf("without %s: error %v, want one that names it", secret, err)
+				if !strings.HasSuffix(secret, "_VERIFY_TOKEN") { // of a matcher
+					if err := validate(config); err == nil || !strings.Contains(err.Error(), "{env."+secret+"}") {
+						t.Errorf("without %s: error %v, want one that names it", secret, err)
+					}
 				}
-				t.Setenv(secret, "whsec_c2VjcmV0LWtleQ==")
+				value := "whsec_c2VjcmV0LWtleQ=="
+				if strings.HasSuffix(secret, "_PUBLIC_KEY") {
+					value = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+				}
+				t.Setenv(secret, value)
 			}
 			if err := validate(config); err != nil {
 				t.Error(err)
@@ -94,7 +104,7 @@ var envPlaceholder = regexp.MustCompile(`^[^#]*\{env\.(\w+)\}`)
 // environmentOf returns the variables that a Caddyfile uses outside of comments.
 func environmentOf(caddyfile string) (names []string) {
 	for line := range strings.Lines(caddyfile) {
-		if m := envPlaceholder.FindStringSubmatch(line); m != nil {
+		if m := envPlaceholder.FindStringSubmatch(line); m != nil && !slices.Contains(names, m[1]) {
 			names = append(names, m[1])
 		}
 	}

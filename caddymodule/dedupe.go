@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-webhook-inbox/inbox/verify"
+	"github.com/caddy-webhook-inbox/inbox/verify/senders"
 )
 
 // MessageIDPart is one place of a request that holds the sender's id of the
@@ -42,12 +43,12 @@ type Dedupe struct {
 
 	// How long a message is remembered; longer if it is not delivered by then.
 	// It must be longer than the sender retries, and at least twice the tolerance
-	// of a scheme with a timestamp. Default: 96h.
+	// of a scheme with a timestamp. Default: 96h, or what is known of the sender.
 	Window caddy.Duration `json:"window,omitempty"`
 
 	// What is compared: `id`, `content`, or both, of which either makes a duplicate.
-	// Default: `id`; but `content` for a scheme with a signed timestamp and
-	// without an id.
+	// Default: what is known of the sender; else `id`, but `content` for a scheme
+	// with a signed timestamp and without an id.
 	On []string `json:"on,omitempty"`
 
 	// Header fields that are part of the content, for senders that say something
@@ -57,60 +58,89 @@ type Dedupe struct {
 
 const defaultWindow = 96 * time.Hour
 
-// idSource finds what identifies a message.
+// idSource finds what identifies the messages that one verifier accepted.
 type idSource struct {
-	parts   []MessageIDPart
-	id      bool // ids count
-	content bool // contents count
+	parts   []MessageIDPart // none if the id is that of the claims
+	id      bool            // ids count
+	content bool            // contents count
 	with    []string
-	window  time.Duration
-	ownID   []bool // by verifier: the id of its claims is the one that counts
+	window  time.Duration // 0: no message is a duplicate
 }
 
-// newIDSource decides how the messages of an endpoint are identified, and
-// refuses a configuration in which some could not be.
-func newIDSource(parts []MessageIDPart, d *Dedupe, verifiers []namedVerifier) (idSource, error) {
-	if d == nil {
-		d = new(Dedupe)
-	}
-	s := idSource{
-		parts:  parts,
-		with:   d.With,
-		window: time.Duration(d.Window),
-		ownID:  make([]bool, len(verifiers)),
-	}
-	for i, p := range parts {
+// identify decides how the messages of the endpoint are identified, and refuses a
+// configuration in which some could not be. What the endpoint does not say is as
+// is known of each verifier's sender.
+func (h *Handler) identify() (err error) {
+	for i, p := range h.MessageID {
 		if err := p.validate(); err != nil {
-			return s, fmt.Errorf("message_id %d: %w", i+1, err)
+			return fmt.Errorf("message_id %d: %w", i+1, err)
 		}
 	}
-	if err := s.choose(d); err != nil {
+	unused := len(h.MessageID) > 0
+	for i := range h.verifiers {
+		v := &h.verifiers[i]
+		if v.ids, err = newIDSource(v, h.MessageID, h.Dedupe.orOf(v.sender, len(h.MessageID) > 0)); err != nil {
+			return err
+		}
+		unused = unused && len(v.ids.parts) == 0
+	}
+	if unused {
+		return errors.New("message_id is not covered by the signature, which covers an id of its own: leave message_id out")
+	}
+	return nil
+}
+
+// newIDSource decides how the messages that v accepts are identified. Parts are
+// those of the endpoint.
+func newIDSource(v *namedVerifier, parts []MessageIDPart, d Dedupe) (s idSource, err error) {
+	s = idSource{parts: parts, with: d.With, window: time.Duration(d.Window)}
+	if len(parts) == 0 {
+		for _, id := range v.sender.MessageID {
+			s.parts = append(s.parts, MessageIDPart{Header: id.Header, JSON: id.JSON, Path: id.Path})
+		}
+	}
+	if err := s.choose(&d); err != nil || d.Off {
 		return s, err
 	}
-	if d.Off {
+	if v.Traits.ID && !covers(v.Traits, s.parts) {
+		s.parts = nil
+	}
+	if v.Timestamp && s.window < 2*v.Tolerance {
+		return s, fmt.Errorf("the dedupe window of %v is shorter than twice the tolerance of %s, %v: a captured request could be replayed after it", s.window, v.scheme, v.Tolerance)
+	}
+	switch {
+	case v.ID, len(s.parts) > 0, s.content, len(d.On) == 0 && v.Timestamp:
 		return s, nil
+	case len(d.On) > 0:
+		return s, fmt.Errorf("dedupe on id: the scheme %s gives messages no id, so message_id must say where it is", v.scheme)
+	default:
+		return s, fmt.Errorf("the scheme %s gives messages no id to recognize duplicates by: say where it is with message_id, or choose `dedupe <window> on content` or `dedupe off`", v.scheme)
 	}
+}
 
-	applies := false
-	for i, v := range verifiers {
-		s.ownID[i] = v.ID && (len(parts) == 0 || !covers(v.Traits, parts))
-		applies = applies || !s.ownID[i]
-		if v.Timestamp && s.window < 2*v.Tolerance {
-			return s, fmt.Errorf("the dedupe window of %v is shorter than twice the tolerance of %s, %v: a captured request could be replayed after it", s.window, v.scheme, v.Tolerance)
-		}
-		hasID := v.ID || len(parts) > 0
-		switch {
-		case hasID, s.content, len(d.On) == 0 && v.Timestamp:
-		case len(d.On) > 0:
-			return s, fmt.Errorf("dedupe on id: the scheme %s gives messages no id, so message_id must say where it is", v.scheme)
-		default:
-			return s, fmt.Errorf("the scheme %s gives messages no id to recognize duplicates by: say where it is with message_id, or choose `dedupe <window> on content` or `dedupe off`", v.scheme)
+// orOf returns d with what it leaves open as is known of the sender. It may be
+// nil, which leaves everything open. An id that the endpoint names counts, also
+// for a sender that is not known to have one.
+func (d *Dedupe) orOf(sender senders.Sender, named bool) Dedupe {
+	known := sender.Dedupe
+	if named && !slices.Contains(known.On, "id") {
+		known = senders.Dedupe{Window: known.Window}
+	}
+	if d == nil {
+		return Dedupe{Off: known.Off, Window: caddy.Duration(known.Window), On: known.On, With: known.With}
+	}
+	choice := *d
+	if choice.Off {
+		return choice
+	}
+	orDefault(&choice.Window, caddy.Duration(known.Window))
+	if len(choice.On) == 0 {
+		choice.On = known.On
+		if len(choice.With) == 0 {
+			choice.With = known.With
 		}
 	}
-	if len(parts) > 0 && !applies {
-		return s, errors.New("message_id is not covered by the signature, which covers an id of its own: leave message_id out")
-	}
-	return s, nil
+	return choice
 }
 
 // choose reads what counts as a duplicate.

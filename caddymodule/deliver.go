@@ -3,7 +3,6 @@
 package caddymodule
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -36,22 +35,18 @@ var endOfRoute caddyhttp.Handler = caddyhttp.HandlerFunc(func(http.ResponseWrite
 // deliverer returns what makes one attempt to deliver a message through h's
 // route.
 func (in *inbox) deliverer(h *Handler) func(context.Context, *queue.Message, int) queue.Result {
-	server := h.server
-	if server == nil {
-		server = new(caddyhttp.Server) // handlers dereference it
-	}
 	return func(ctx context.Context, m *queue.Message, attempt int) queue.Result {
 		in.delivering.Store(m.ID, nil)
 		defer in.delivering.Delete(m.ID)
-		return deliver(ctx, h.chain, server, m, attempt)
+		return h.deliver(ctx, m, attempt)
 	}
 }
 
 // deliver makes one attempt: it runs the route with a request like the one that
 // was received, and reports what the application made of it.
-func deliver(ctx context.Context, chain caddyhttp.Handler, server *caddyhttp.Server, m *queue.Message, attempt int) (result queue.Result) {
+func (h *Handler) deliver(ctx context.Context, m *queue.Message, attempt int) (result queue.Result) {
 	rec := newRecorder()
-	r, err := newDelivery(ctx, server, rec, m, attempt)
+	r, err := h.newDelivery(ctx, rec, m, attempt)
 	if err != nil {
 		return queue.Result{Err: err}
 	}
@@ -60,12 +55,12 @@ func deliver(ctx context.Context, chain caddyhttp.Handler, server *caddyhttp.Ser
 			result = panicked(ctx, rec, p)
 		}
 	}()
-	return rec.result(ctx, chain.ServeHTTP(rec, r))
+	return rec.result(ctx, h.chain.ServeHTTP(rec, r))
 }
 
 // newDelivery builds the request of one attempt. Everything in it that handlers
 // change is made anew each time.
-func newDelivery(ctx context.Context, server *caddyhttp.Server, w http.ResponseWriter, m *queue.Message, attempt int) (*http.Request, error) {
+func (h *Handler) newDelivery(ctx context.Context, w http.ResponseWriter, m *queue.Message, attempt int) (*http.Request, error) {
 	stored := &m.Request
 	target, err := url.ParseRequestURI(stored.URI)
 	if err != nil {
@@ -86,7 +81,7 @@ func newDelivery(ctx context.Context, server *caddyhttp.Server, w http.ResponseW
 		Proto:         stored.Proto,
 		ProtoMajor:    major,
 		ProtoMinor:    minor,
-		Header:        deliveredHeader(m, attempt),
+		Header:        h.deliveredHeader(m, attempt),
 		Host:          stored.Host,
 		RemoteAddr:    stored.RemoteAddr,
 		ContentLength: int64(len(stored.Body)),
@@ -94,7 +89,7 @@ func newDelivery(ctx context.Context, server *caddyhttp.Server, w http.ResponseW
 	}
 	if len(stored.Body) > 0 {
 		// With GetBody the transport can repeat a request that reached nobody.
-		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(stored.Body)), nil }
+		r.GetBody = func() (io.ReadCloser, error) { return newWholeBody(stored.Body, http.NoBody), nil }
 		r.Body, _ = r.GetBody()
 	}
 	if t := stored.TLS; t != nil {
@@ -113,7 +108,12 @@ func newDelivery(ctx context.Context, server *caddyhttp.Server, w http.ResponseW
 	repl.Set("http.webhook_inbox.attempt", strconv.Itoa(attempt))
 	repl.Set("http.webhook_inbox.received_at", m.ReceivedAt.UTC().Format(time.RFC3339Nano))
 	repl.Set("http.webhook_inbox.scheme", m.Scheme)
+	repl.Map(jsonPlaceholders(stored.Body))
 
+	server := h.server
+	if server == nil {
+		server = new(caddyhttp.Server) // handlers dereference it
+	}
 	// The original URI must be there when the request is prepared, which notes
 	// it for {orig_uri}, and the one to deliver from then on.
 	r = caddyhttp.PrepareRequest(r.WithContext(ctx), repl, w, server)
@@ -128,7 +128,7 @@ func newDelivery(ctx context.Context, server *caddyhttp.Server, w http.ResponseW
 	return r, nil
 }
 
-func deliveredHeader(m *queue.Message, attempt int) http.Header {
+func (h *Handler) deliveredHeader(m *queue.Message, attempt int) http.Header {
 	header := m.Request.Header.Clone()
 	if header == nil {
 		header = make(http.Header)
@@ -141,6 +141,9 @@ func deliveredHeader(m *queue.Message, attempt int) http.Header {
 	header[headerScheme] = []string{m.Scheme}
 	if _, ok := header[headerIdempotent]; !ok {
 		header[headerIdempotent] = []string{id}
+	}
+	if h.signer != nil {
+		signDelivery(h.signer, header, m, time.Now())
 	}
 	return header
 }

@@ -21,9 +21,15 @@
 //
 //	webhook_inbox                    App
 //	http.handlers.webhook_inbox      Handler
+//	http.handlers.webhook_inbox_token TokenIssuer
 //	webhook_inbox.queues.badger      BadgerEngine
-//	webhook_inbox.verifiers.svix     and standard_webhooks, token, bearer, basic, hmac, none
+//	webhook_inbox.verifiers.svix     and standard_webhooks, token, bearer, basic, hmac, public_key, jwt, none;
+//	                                 and one for each sender that package verify/senders knows
+//	http.matchers.webhook_inbox_json MatchJSON
 //	admin.api.webhook_inbox          Admin
+//
+// What `passthrough` matches takes the same route, at once and past the queue, and
+// its sender gets the application's answer.
 //
 // A further scheme is a module webhook_inbox.verifiers.<name> that is a
 // verify.Verifier, a further engine a module webhook_inbox.queues.<name> that is
@@ -36,4 +42,5 @@
 //	{http.webhook_inbox.attempt}      the number of the attempt, from 1
 //	{http.webhook_inbox.received_at}  when it was received, in RFC 3339
 //	{http.webhook_inbox.scheme}       the scheme that accepted it
+//	{http.webhook_inbox.json.<path>}  a value in its JSON body, empty if it is not there
 package caddymodule

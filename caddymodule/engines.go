@@ -89,6 +89,9 @@ func realPath(path string) string {
 // Key is the directory.
 func (e *BadgerEngine) Key() string { return e.directory }
 
+// Dir is the directory, in which the key of issued tokens is kept too.
+func (e *BadgerEngine) Dir() string { return e.directory }
+
 // Open implements [Engine].
 func (e *BadgerEngine) Open(o EngineObserver, log *zap.Logger) (queue.Queue, error) {
 	q, err := badgerqueue.Open(badgerqueue.Options{

@@ -11,12 +11,13 @@ import (
 	"slices"
 )
 
-// A fingerprint is an endpoint's configuration, field by field, so that two of
-// the same name can be compared, and a changed delivery route recognized.
+// A fingerprint is the configuration of an endpoint or an issuer, field by field,
+// so that two of the same name can be compared, and a changed delivery route
+// recognized.
 type fingerprint map[string]json.RawMessage
 
-func newFingerprint(h *Handler) (fingerprint, error) {
-	data, err := json.Marshal(h)
+func newFingerprint(module any) (fingerprint, error) {
+	data, err := json.Marshal(module)
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
@@ -51,8 +52,9 @@ func (f fingerprint) differences(other fingerprint) []string {
 	return names
 }
 
-// route identifies the delivery route.
+// route identifies the delivery route. Deliveries that are signed otherwise may
+// be accepted where they were not.
 func (f fingerprint) route() string {
-	sum := sha256.Sum256(f["deliver"])
+	sum := sha256.Sum256(slices.Concat(f["deliver"], f["sign"]))
 	return hex.EncodeToString(sum[:8])
 }

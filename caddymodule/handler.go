@@ -5,9 +5,7 @@ package caddymodule
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -26,17 +24,13 @@ func init() {
 // duplicate, writes it to disk, answers at once, and delivers it to the
 // application in the background, with retries, through outages and restarts.
 //
-// It always answers the request itself; handlers after it are not called.
+// It always answers the request itself; handlers after it are not called. What
+// `passthrough` matches is answered by the delivery route.
 //
 //	{
 //		"handler": "webhook_inbox",
 //		"endpoint": "github",
-//		"verify": [{
-//			"scheme": "hmac",
-//			"secrets": [{"secret": "{env.GITHUB_SECRET}"}],
-//			"signature": {"headers": ["X-Hub-Signature-256"], "prefix": "sha256="}
-//		}],
-//		"message_id": [{"header": "X-GitHub-Delivery"}],
+//		"verify": [{"scheme": "github", "secrets": ["{env.GITHUB_SECRET}"]}],
 //		"deliver": [{"handle": [{
 //			"handler": "reverse_proxy",
 //			"upstreams": [{"dial": "app:8080"}]
@@ -68,13 +62,16 @@ type Handler struct {
 
 	// Where the sender's id of the message is. The parts are taken together, and
 	// the message has no id if one is not there. It takes precedence over an id
-	// that the scheme defines, unless that is signed and this one is not.
+	// that the scheme defines, unless that is signed and this one is not. Default:
+	// where the sender has it, if its name is the scheme.
 	MessageID []MessageIDPart `json:"message_id,omitempty"`
 
-	// How duplicates are recognized. Default: by the id, within 96 hours.
+	// How duplicates are recognized. Default: as the sender needs it, if its name
+	// is the scheme; else by the id, within 96 hours.
 	Dedupe *Dedupe `json:"dedupe,omitempty"`
 
-	// The largest body accepted, in bytes. Default: 8 MiB.
+	// The largest body accepted, in bytes. Default: 8 MiB, or more if a sender
+	// that is known by its name sends more.
 	MaxBody int64 `json:"max_body,omitempty"`
 
 	// How long the sender may take for the whole body. Default: 30s.
@@ -88,7 +85,8 @@ type Handler struct {
 	// 100 if `max_size` is set.
 	MaxShare int `json:"max_share,omitempty"`
 
-	// The status that acknowledges a message, 200 to 299. Default: 202.
+	// The status that acknowledges a message, 200 to 299. Default: 202, or what
+	// the first sender that is known by its name and takes only one asks for.
 	Respond int `json:"respond,omitempty"`
 
 	// The routes that a message takes to the application. They are ordinary HTTP
@@ -96,6 +94,19 @@ type Handler struct {
 	// received. The application takes the message by answering with any status
 	// from 200 to 299. Required.
 	Deliver caddyhttp.RouteList `json:"deliver,omitempty"`
+
+	// The messages that are not queued, but go through the delivery route at once,
+	// and whose sender gets the application's answer: handshakes with which it tests
+	// the endpoint, commands that it wants an answer to. Only verified requests come
+	// this far. It is the same request as a delivery, is never tried again and never
+	// a duplicate, and the application has `attempt_timeout` for the whole answer.
+	// If it cannot be reached, the sender is answered as `reverse_proxy` would, such
+	// as 502. A matcher can read the body: see `webhook_inbox_json`.
+	PassthroughRaw caddyhttp.RawMatcherSets `json:"passthrough,omitempty" caddy:"namespace=http.matchers"`
+
+	// Signs what the application gets, so that it can check where that comes from,
+	// however long it waited.
+	Sign *Sign `json:"sign,omitempty"`
 
 	// How long the application may take to answer an attempt. Default: 30s.
 	AttemptTimeout caddy.Duration `json:"attempt_timeout,omitempty"`
@@ -114,23 +125,17 @@ type Handler struct {
 	RetainDead caddy.Duration `json:"retain_dead,omitempty"`
 
 	verifiers    []namedVerifier
-	ids          idSource
 	authenticate []string // values of WWW-Authenticate on a 401
 	chain        caddyhttp.Handler
-	placeholders []string // that the delivery route asks for
+	passthrough  caddyhttp.MatcherSets
+	signer       *verify.StandardSigner // nil if deliveries are not signed
+	placeholders []string               // that the delivery route asks for
 	server       *caddyhttp.Server
 	fingerprint  fingerprint
 	refusals     *[outcomes]rate.Sometimes // that are logged
 	memory       *budget                   // of the bodies being received
 	app          *App
 	log          *zap.Logger
-}
-
-// namedVerifier is a scheme with the name it is configured by.
-type namedVerifier struct {
-	scheme string
-	verify.Verifier
-	verify.Traits
 }
 
 var endpointName = regexp.MustCompile(`^[a-z0-9_-]{1,64}$`)
@@ -169,13 +174,13 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 	if h.fingerprint, err = newFingerprint(h); err != nil {
 		return err
 	}
-	if err := h.setDefaults(); err != nil {
-		return err
-	}
 	if err := h.loadVerifiers(ctx); err != nil {
 		return err
 	}
-	if h.ids, err = newIDSource(h.MessageID, h.Dedupe, h.verifiers); err != nil {
+	if err := h.setDefaults(); err != nil {
+		return err
+	}
+	if err := h.identify(); err != nil {
 		return err
 	}
 	if len(h.Deliver) == 0 {
@@ -185,6 +190,12 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 		return fmt.Errorf("setting up deliver: %w", err)
 	}
 	h.chain = h.Deliver.Compile(endOfRoute)
+	if err := h.loadPassthrough(ctx); err != nil {
+		return err
+	}
+	if h.signer, err = h.Sign.provision(); err != nil {
+		return fmt.Errorf("sign: %w", err)
+	}
 	h.placeholders = placeholdersOf(h.fingerprint["deliver"])
 	h.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	h.warn()
@@ -196,71 +207,6 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 	h.app = app.(*App)
 	h.memory = newBudget(h.app.MaxInFlight / 2)
 	return h.app.register(h)
-}
-
-func (h *Handler) loadVerifiers(ctx caddy.Context) error {
-	schemes := make([]string, len(h.VerifyRaw))
-	for i, raw := range h.VerifyRaw {
-		var named struct {
-			Scheme string `json:"scheme"`
-		}
-		if err := json.Unmarshal(raw, &named); err != nil {
-			return fmt.Errorf("reading verify: %w", err)
-		}
-		schemes[i] = named.Scheme
-	}
-	if len(schemes) == 0 {
-		return fmt.Errorf("verify is missing: name the scheme of the sender, or write `verify none` to let everybody in")
-	}
-	modules, err := ctx.LoadModule(h, "VerifyRaw")
-	if err != nil {
-		return fmt.Errorf("setting up verify: %w", err)
-	}
-	for i, m := range modules.([]any) {
-		v, ok := m.(verify.Verifier)
-		if !ok {
-			return fmt.Errorf("module webhook_inbox.verifiers.%s is not a verifier", schemes[i])
-		}
-		h.verifiers = append(h.verifiers, namedVerifier{schemes[i], v, v.Traits()})
-		if c, ok := m.(challenger); ok {
-			h.authenticate = append(h.authenticate, c.challenge())
-		}
-		if schemes[i] == "none" && len(schemes) > 1 {
-			return fmt.Errorf("verify none must stand alone: it lets everything in, so that %s would never be asked", strings.Join(schemes, ", "))
-		}
-	}
-	return nil
-}
-
-// warn tells the operator what the configuration allows and what will surprise.
-func (h *Handler) warn() {
-	for _, p := range h.MessageID {
-		h.warnOfDropped(p.Header)
-	}
-	h.warnOfDropped(h.ids.with...)
-	for _, v := range h.verifiers {
-		if v.scheme == "none" {
-			h.log.Warn("requests to this endpoint are not verified: whoever reaches it can put messages into the queue",
-				zap.String("endpoint", h.Endpoint))
-		}
-		h.warnOfDropped(v.Headers...)
-		for _, name := range v.Headers {
-			if v.scheme == "token" && h.server != nil && h.server.Logs != nil {
-				h.log.Warn("the access log shows this header field, which carries a secret: delete it with a filter",
-					zap.String("endpoint", h.Endpoint), zap.String("header", name),
-					zap.String("filter", "request>headers>"+http.CanonicalHeaderKey(name)+" delete"))
-			}
-		}
-	}
-}
-
-func (h *Handler) warnOfDropped(headers ...string) {
-	for _, name := range headers {
-		if strings.ContainsAny(name, "_.") {
-			h.log.Warn("Caddy drops header fields with _ or . in their names, unless they are listed in the server's expected_underscore_headers or expected_dot_headers",
-				zap.String("endpoint", h.Endpoint), zap.String("header", name))
-		}
-	}
 }
 
 var (

@@ -19,18 +19,17 @@ import (
 // keys to deduplicate it by. A request without the configured id is identified
 // by its content, so that leaving the id out does not get around deduplication.
 //
-// verifier is the number of the one that accepted the request.
-func (s *idSource) keys(verifier int, claims verify.Claims, r *verify.Request) (id string, keys []queue.Key, err error) {
+// The key of an id is the same whichever verifier accepted it: a sender that is
+// moved from one way of signing to another may send a message in both.
+func (s *idSource) keys(claims verify.Claims, r *verify.Request) (id string, keys []queue.Key, err error) {
 	var parts []string
 	switch {
-	case s.ownID[verifier] || len(s.parts) == 0:
-		if claims.ID != "" {
-			parts = []string{claims.ID}
-		}
-	default:
+	case len(s.parts) > 0:
 		if parts, err = s.collect(r); err != nil {
 			return "", nil, err
 		}
+	case claims.ID != "":
+		parts = []string{claims.ID}
 	}
 	id = strings.Join(parts, ":")
 	if s.window == 0 {

@@ -109,13 +109,17 @@ func storedHeader(h http.Header) http.Header {
 	return stored
 }
 
-// isOurs reports whether an application could take the field for one of ours:
-// CGI and its descendants read "_" and "." as "-".
-func isOurs(name string) bool {
-	if len(name) < len(headerPrefix) || (name[0] != 'W' && name[0] != 'w') {
+// isOurs reports whether an application could take the field for one of ours.
+func isOurs(name string) bool { return belongsTo(headerPrefix, name) }
+
+// belongsTo reports whether an application could take the name of a field for one
+// with the prefix, which is in canonical form: CGI and its descendants read "_"
+// and "." as "-".
+func belongsTo(prefix, name string) bool {
+	if len(name) < len(prefix) || name[0]|0x20 != prefix[0]|0x20 {
 		return false
 	}
-	for i := range len(headerPrefix) {
+	for i := range len(prefix) {
 		c := name[i]
 		switch {
 		case c == '_' || c == '.':
@@ -123,7 +127,7 @@ func isOurs(name string) bool {
 		case 'A' <= c && c <= 'Z':
 			c += 'a' - 'A'
 		}
-		if want := headerPrefix[i] | 0x20; c != want {
+		if want := prefix[i] | 0x20; c != want {
 			return false
 		}
 	}

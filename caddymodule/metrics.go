@@ -23,6 +23,7 @@ type metrics struct {
 	attemptsTotal  *prometheus.CounterVec
 	attemptSeconds *prometheus.HistogramVec
 	buriedTotal    *prometheus.CounterVec
+	tokensTotal    *prometheus.CounterVec
 	commitSeconds  prometheus.Histogram
 	commitMessages prometheus.Histogram
 }
@@ -42,6 +43,7 @@ func newMetrics() *metrics {
 		receivedTotal: counter("received_total", "Requests received, by what became of them.", "endpoint", "outcome"),
 		attemptsTotal: counter("attempts_total", "Attempts to deliver a message, by their outcome.", "endpoint", "outcome"),
 		buriedTotal:   counter("buried_total", "Messages that became dead letters.", "endpoint"),
+		tokensTotal:   counter("tokens_total", "Requests for a token, by what became of them.", "issuer", "outcome"),
 		attemptSeconds: prometheus.NewHistogramVec(histogram("attempt_duration_seconds",
 			"How long attempts took.", prometheus.ExponentialBuckets(0.001, 4, 8)), []string{"endpoint"}),
 		commitSeconds: prometheus.NewHistogram(histogram("commit_duration_seconds",
@@ -57,7 +59,7 @@ func (m *metrics) received(endpoint string, o outcome) {
 
 func (m *metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.receivedTotal, m.attemptsTotal, m.attemptSeconds, m.buriedTotal, m.commitSeconds, m.commitMessages,
+		m.receivedTotal, m.attemptsTotal, m.attemptSeconds, m.buriedTotal, m.tokensTotal, m.commitSeconds, m.commitMessages,
 	}
 }
 

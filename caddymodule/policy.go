@@ -37,10 +37,10 @@ type Retry struct {
 }
 
 // setDefaults fills in what was not configured, and refuses what cannot be meant.
+// The verifiers are loaded.
 func (h *Handler) setDefaults() error {
-	orDefault(&h.MaxBody, 8<<20)
+	h.setSenderDefaults()
 	orDefault(&h.ReadTimeout, caddy.Duration(30*time.Second))
-	orDefault(&h.Respond, http.StatusAccepted)
 	orDefault(&h.AttemptTimeout, caddy.Duration(30*time.Second))
 	orDefault(&h.Concurrency, 32)
 	orDefault(&h.RetainDead, caddy.Duration(30*24*time.Hour))
@@ -85,6 +85,20 @@ func (h *Handler) setDefaults() error {
 		return err
 	}
 	return nil
+}
+
+// setSenderDefaults fills in what is known of the senders: the largest body that
+// any of them sends, and the status that the first of them that asks for one takes
+// for an acknowledgment.
+func (h *Handler) setSenderDefaults() {
+	maxBody, respond := int64(8<<20), 0
+	for _, v := range h.verifiers {
+		maxBody = max(maxBody, v.sender.MaxBody)
+		orDefault(&respond, v.sender.Respond)
+	}
+	orDefault(&respond, http.StatusAccepted)
+	orDefault(&h.MaxBody, maxBody)
+	orDefault(&h.Respond, respond)
 }
 
 // orDefault sets a value that was not configured.

@@ -19,12 +19,21 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 )
 
-// asCaddy, in the environment of the test binary, makes it a Caddy.
-const asCaddy = "WEBHOOK_INBOX_TEST_CADDY"
+// asCaddy, in the environment of the test binary, makes it a Caddy, and asCommand
+// one that is called with the arguments that it holds, each on a line.
+const (
+	asCaddy   = "WEBHOOK_INBOX_TEST_CADDY"
+	asCommand = "WEBHOOK_INBOX_TEST_COMMAND"
+)
 
 func TestMain(m *testing.M) {
 	if config := os.Getenv(asCaddy); config != "" {
 		os.Args = []string{"caddy", "run", "--config", config, "--adapter", "caddyfile"}
+		caddycmd.Main()
+		return
+	}
+	if args := os.Getenv(asCommand); args != "" {
+		os.Args = append([]string{"caddy"}, strings.Split(args, "\n")...)
 		caddycmd.Main()
 		return
 	}

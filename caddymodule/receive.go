@@ -4,17 +4,14 @@ package caddymodule
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
-	"math/rand/v2"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
 	"github.com/caddy-webhook-inbox/inbox/verify"
@@ -23,11 +20,8 @@ import (
 // commitTimeout bounds how long a sender waits for its message to be on disk.
 const commitTimeout = 10 * time.Second
 
-// unreadTimeout bounds how long the answer to a refused request waits for the
-// rest of its body.
-const unreadTimeout = 200 * time.Millisecond
-
-// ServeHTTP receives a webhook: read, verify, publish, answer.
+// ServeHTTP receives a webhook: read, verify, publish, answer. What the sender
+// wants to know at once is answered instead of published.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	in, err := h.app.await(r.Context())
 	if err != nil {
@@ -36,11 +30,31 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		h.answer(w, refused)
 		return nil
 	}
-	receipt, refused := h.receive(in, w, r)
+	body := bodyReader{own: h.memory, shared: &in.memory, limit: h.MaxBody, timeout: time.Duration(h.ReadTimeout)}
+	defer body.release()
+	v, refused := h.admit(in, w, r, &body)
 	if refused.outcome != accepted {
-		in.metrics.received(h.Endpoint, refused.outcome)
-		h.report(r, refused)
-		h.answer(w, refused)
+		h.refuse(in, w, r, refused)
+		return nil
+	}
+	passes, err := h.passes(r, v.Body)
+	switch {
+	case err != nil:
+		h.refuse(in, w, r, refusal{outcome: unavailable, cause: fmt.Errorf("matching passthrough: %w", err)})
+		return nil
+	case passes:
+		return h.passThrough(in, w, r, v)
+	case v.by.handshake != nil:
+		if answer, ok := v.by.handshake(v.Request); ok {
+			in.metrics.received(h.Endpoint, handshake)
+			h.reportHandshake(v)
+			answerHandshake(w, answer)
+			return nil
+		}
+	}
+	receipt, refused := h.publish(in, r, v)
+	if refused.outcome != accepted {
+		h.refuse(in, w, r, refused)
 		return nil
 	}
 	outcome := accepted
@@ -53,6 +67,42 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	return nil
 }
 
+// verified is a request that was verified, with its body.
+type verified struct {
+	*verify.Request
+	orig   *http.Request
+	by     *namedVerifier
+	claims verify.Claims
+	at     time.Time
+}
+
+// admit reads a request and verifies it, or says why not.
+func (h *Handler) admit(in *inbox, w http.ResponseWriter, r *http.Request, body *bodyReader) (verified, refusal) {
+	orig, _ := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if refused := h.precheck(in, r, &orig); refused.outcome != accepted {
+		refused.unread = true
+		return verified{}, refused
+	}
+
+	// What can be refused without the body is, so that it is never read.
+	vr := newVerifyRequest(r, &orig, h.server)
+	if err := h.checkHeaders(vr); err != nil {
+		refused := unauthorized(err)
+		refused.unread = true
+		return verified{}, refused
+	}
+	var err error
+	if vr.Body, err = body.read(w, r); err != nil {
+		return verified{}, bodyRefusal(err)
+	}
+	now := time.Now()
+	i, claims, err := h.verify(vr, now)
+	if err != nil {
+		return verified{}, unauthorized(err)
+	}
+	return verified{vr, &orig, &h.verifiers[i], claims, now}, refusal{}
+}
+
 // received is a message that was stored, or the one it is a duplicate of.
 type received struct {
 	queue.Receipt
@@ -61,49 +111,16 @@ type received struct {
 	keys     []queue.Key
 }
 
-// receive takes a request into the queue, or says why not.
-func (h *Handler) receive(in *inbox, w http.ResponseWriter, r *http.Request) (received, refusal) {
-	orig, _ := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
-	if refused := h.precheck(in, r, &orig); refused.outcome != accepted {
-		refused.unread = true
-		return received{}, refused
-	}
-
-	// What can be refused without the body is, so that it is never read.
-	vr := newVerifyRequest(r, &orig, h.server)
-	if err := h.checkHeaders(vr); err != nil {
-		refused := unauthorized(err)
-		refused.unread = true
-		return received{}, refused
-	}
-
-	body := bodyReader{own: h.memory, shared: &in.memory, limit: h.MaxBody, timeout: time.Duration(h.ReadTimeout)}
-	defer body.release()
-	var err error
-	if vr.Body, err = body.read(w, r); err != nil {
-		return received{}, bodyRefusal(err)
-	}
-
-	now := time.Now()
-	i, claims, err := h.verify(vr, now)
-	if err != nil {
-		return received{}, unauthorized(err)
-	}
-	v := &h.verifiers[i]
-	id, keys, err := h.ids.keys(i, claims, vr)
+// publish takes a verified request into the queue, or says why not.
+func (h *Handler) publish(in *inbox, r *http.Request, v verified) (received, refusal) {
+	id, keys, err := v.by.ids.keys(v.claims, v.Request)
 	if err != nil {
 		return received{}, refusal{outcome: badRequest, cause: err}
 	}
-	m, err := newMessage(h.Endpoint, r, &orig, vr.Body, now)
+	m, err := h.message(r, v)
 	if err != nil {
 		return received{}, refusal{outcome: unavailable, cause: err}
 	}
-	m.Request.Placeholders = storePlaceholders(r, h.placeholders)
-	m.Scheme = v.scheme
-	if v.Timestamp {
-		m.FreshUntil = claims.Timestamp.Add(v.Tolerance)
-	}
-
 	q := in.queue.Load()
 	if q == nil {
 		return received{}, refusal{outcome: unavailable, cause: errNotOpen}
@@ -118,7 +135,21 @@ func (h *Handler) receive(in *inbox, w http.ResponseWriter, r *http.Request) (re
 	case err != nil:
 		return received{}, refusal{outcome: unavailable, cause: err}
 	}
-	return received{receipt, id, v.scheme, keys}, refusal{}
+	return received{receipt, id, m.Scheme, keys}, refusal{}
+}
+
+// message returns the message that a verified request is.
+func (h *Handler) message(r *http.Request, v verified) (*queue.Message, error) {
+	m, err := newMessage(h.Endpoint, r, v.orig, v.Body, v.at)
+	if err != nil {
+		return nil, err
+	}
+	m.Request.Placeholders = storePlaceholders(r, h.placeholders)
+	m.Scheme = v.by.scheme
+	if v.by.Timestamp {
+		m.FreshUntil = v.claims.Timestamp.Add(v.by.Tolerance)
+	}
+	return m, nil
 }
 
 // precheck refuses what need not be looked at any closer.
@@ -185,82 +216,12 @@ func (h *Handler) verify(r *verify.Request, now time.Time) (int, verify.Claims, 
 	return 0, verify.Claims{}, errors.Join(errs...)
 }
 
-// answer sends a refusal. The sender is not told why: only its own mistakes
-// have a status of their own, and all trouble of ours is one that it retries.
-func (h *Handler) answer(w http.ResponseWriter, refused refusal) {
-	if refused.unread {
-		// The server reads what is left of a small body before it answers. It
-		// must not wait for one that doesn't come.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadTimeout))
-	}
-	status := refused.outcome.status()
-	switch status {
-	case http.StatusUnauthorized:
-		for _, challenge := range h.authenticate {
-			w.Header().Add("WWW-Authenticate", challenge)
-		}
-	case http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", strconv.Itoa(5+rand.IntN(11)))
-	}
-	w.WriteHeader(status)
-}
-
-// report logs a refusal, but not every one of a flood.
-func (h *Handler) report(r *http.Request, refused refusal) {
-	h.refusals[refused.outcome].Do(func() {
-		level := zap.WarnLevel
-		if refused.outcome.status() >= 500 {
-			level = zap.ErrorLevel // our own trouble
-		}
-		if ce := h.log.Check(level, "webhook refused"); ce != nil {
-			ce.Write(
-				zap.String("endpoint", h.Endpoint),
-				zap.String("reason", refused.outcome.String()),
-				zap.Int("status", refused.outcome.status()),
-				zap.NamedError("cause", refused.cause),
-				zap.String("remote_ip", clientIP(r)),
-			)
-		}
-	})
-}
-
-func (h *Handler) reportReceipt(r *http.Request, rec received) {
-	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		extra.Set(zap.Stringer("webhook_inbox_id", rec.ID))
-	}
-	level, text := zap.DebugLevel, "webhook accepted"
-	switch rec.Outcome {
-	case queue.Duplicate:
-		// A "redeliver" button pressed at the sender ends here too.
-		level, text = zap.InfoLevel, "webhook is a duplicate"
-	case queue.Revived:
-		level, text = zap.InfoLevel, "webhook accepted in place of a dead letter"
-	}
-	ce := h.log.Check(level, text)
-	if ce == nil {
-		return
-	}
-	fields := []zap.Field{
-		zap.String("endpoint", h.Endpoint),
-		zap.Stringer("message", rec.ID),
-		zap.String("sender_id", truncate(rec.senderID, 128)),
-		zap.String("scheme", rec.scheme),
-	}
-	for _, k := range rec.keys {
-		if k.Kind == queue.KeyContent { // with which an operator can forget it
-			fields = append(fields, zap.String("content", hex.EncodeToString(k.Hash[:])))
-		}
-	}
-	ce.Write(fields...)
-}
-
-func truncate(s string, n int) string {
-	return s[:min(n, len(s))]
-}
-
 // unauthorized is the refusal of a request that nobody vouches for. If schemes
 // disagree, the reason that came closest to acceptance is the telling one.
 func unauthorized(err error) refusal {
+	if errors.Is(err, errKeyNotReady) {
+		return refusal{outcome: unavailable, cause: err} // nobody can vouch for anything now
+	}
 	for _, o := range []outcome{expired, mismatch, malformed, missing} {
 		if errors.Is(err, verifyErrors[o]) {
 			return refusal{outcome: o, cause: err}

@@ -200,6 +200,7 @@ type exchange struct {
 	server   *server
 	app      *application
 	endpoint string
+	status   int // with which messages are accepted
 }
 
 // newExchange runs a file of caddyfiles/. The endpoint has the name of the file.
@@ -215,13 +216,13 @@ func newExchange(t *testing.T, name string) *exchange {
 		t.Fatalf("loading %s: %v", name, err)
 	}
 	s.addr = site
-	return &exchange{t, s, app, name}
+	return &exchange{t, s, app, name, http.StatusAccepted}
 }
 
 // accepted sends what must be accepted, and delivered as it was sent.
 func (x *exchange) accepted(r request) *http.Response {
 	x.t.Helper()
-	resp := x.server.expect(http.StatusAccepted, r.method, r.uri, r.header, r.body)
+	resp := x.server.expect(x.status, r.method, r.uri, r.header, r.body)
 	d := x.app.next()
 	if d.Method != r.method || d.URI != r.uri || d.Body != r.body {
 		x.t.Fatalf("delivered %s %s %q, want %s %s %q", d.Method, d.URI, d.Body, r.method, r.uri, r.body)

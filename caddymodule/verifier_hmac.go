@@ -22,24 +22,7 @@ type HMAC struct {
 	// The hash: `sha1`, `sha256`, `sha384` or `sha512`. Default: `sha256`.
 	Algorithm string `json:"algorithm,omitempty"`
 
-	// Where the signature is. Required.
-	Signature verify.Signature `json:"signature"`
-
-	// What is signed. `{body}`, `{id}` and `{timestamp}` are the body and the texts
-	// of `id` and `timestamp`; other placeholders are those of the request as its
-	// sender wrote it, such as `{http.request.method}`. A request that lacks one is
-	// refused. Default: `{body}`.
-	Signed string `json:"signed,omitempty"`
-
-	// Where the timestamp is, which must be signed.
-	Timestamp *verify.Timestamp `json:"timestamp,omitempty"`
-
-	// How far the timestamp may be from now, either way. Default: 5m.
-	Tolerance caddy.Duration `json:"tolerance,omitempty"`
-
-	// Where the id of the message is, which must be signed. For one that is not,
-	// there is `message_id`.
-	ID *verify.ID `json:"id,omitempty"`
+	Signing
 
 	headerVerifier
 }
@@ -63,7 +46,7 @@ func (HMAC) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision resolves the secrets.
-func (h *HMAC) Provision(caddy.Context) error {
+func (h *HMAC) Provision(caddy.Context) (err error) {
 	config := verify.HMACConfig{
 		Algorithm: h.Algorithm,
 		Signature: h.Signature,
@@ -79,7 +62,9 @@ func (h *HMAC) Provision(caddy.Context) error {
 		}
 		config.Secrets = append(config.Secrets, verify.Secret{Text: text, Encoding: s.Encoding})
 	}
-	var err error
+	if config.PublicURL, err = resolvePublicURL(h.PublicURL); err != nil {
+		return err
+	}
 	h.headerVerifier, err = verify.NewHMAC(config)
 	return err
 }
@@ -89,11 +74,12 @@ func (h *HMAC) Provision(caddy.Context) error {
 //	hmac {
 //		secret    <secret> [raw|base64|hex|whsec]
 //		algorithm sha1|sha256|sha384|sha512
-//		signature header <name…> [prefix <text> | key <key>] [encoding hex|base64] [split <separator>]
+//		signature header <name…> | json <path> [prefix <text> | key <key>] [encoding hex|base64] [split <separator>]
 //		signed    <template>
 //		timestamp header <name> | key <key> | json <path> [unit s|ms|rfc3339]
 //		tolerance <duration>
-//		id        header <name>
+//		id        header <name> | json <path>
+//		public_url <url>
 //	}
 //
 // The secret may be repeated, to rotate it.
@@ -110,18 +96,14 @@ func (h *HMAC) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	switch {
 	case len(h.Secrets) == 0:
 		return d.Err("the secret of verify hmac is missing")
-	case len(h.Signature.Headers) == 0:
+	case !h.has("signature"):
 		return d.Err("the signature of verify hmac is missing")
 	}
 	return nil
 }
 
 func (h *HMAC) unmarshalOption(d *caddyfile.Dispenser) error {
-	option := d.Val()
-	if option != "secret" && h.has(option) {
-		return d.Errf("%s is there twice", option)
-	}
-	switch option {
+	switch option := d.Val(); option {
 	case "secret":
 		args := d.RemainingArgs()
 		if len(args) < 1 || len(args) > 2 {
@@ -134,101 +116,17 @@ func (h *HMAC) unmarshalOption(d *caddyfile.Dispenser) error {
 		h.Secrets = append(h.Secrets, secret)
 		return nil
 	case "algorithm":
+		if h.Algorithm != "" {
+			return d.Err("algorithm is there twice")
+		}
 		return oneArg(d, &h.Algorithm)
-	case "signature":
-		return h.unmarshalSignature(d)
-	case "signed":
-		return oneArg(d, &h.Signed)
-	case "timestamp":
-		return h.unmarshalTimestamp(d)
-	case "tolerance":
-		return parseDuration(d, &h.Tolerance)
-	case "id":
-		args := d.RemainingArgs()
-		if len(args) != 2 || args[0] != "header" {
-			return d.Err("expected: id header <name>")
+	default:
+		known, err := h.Signing.unmarshalOption(d)
+		if !known {
+			return d.Errf("unrecognized option of verify hmac: %s; expected secret, algorithm, %s", option, signingOptions)
 		}
-		h.ID = &verify.ID{Header: args[1]}
-		return nil
-	default:
-		return d.Errf("unrecognized option of verify hmac: %s; expected secret, algorithm, signature, signed, timestamp, tolerance or id", option)
+		return err
 	}
-}
-
-// has reports whether an option that may be there once was there.
-func (h *HMAC) has(option string) bool {
-	switch option {
-	case "algorithm":
-		return h.Algorithm != ""
-	case "signature":
-		return len(h.Signature.Headers) > 0
-	case "signed":
-		return h.Signed != ""
-	case "timestamp":
-		return h.Timestamp != nil
-	case "tolerance":
-		return h.Tolerance != 0
-	case "id":
-		return h.ID != nil
-	default:
-		return false
-	}
-}
-
-func (h *HMAC) unmarshalSignature(d *caddyfile.Dispenser) error {
-	const usage = "expected: signature header <name…> [prefix <text> | key <key>] [encoding hex|base64] [split <separator>]"
-	args := d.RemainingArgs()
-	if len(args) < 2 || args[0] != "header" {
-		return d.Err(usage)
-	}
-	words := map[string]*string{
-		"prefix":   &h.Signature.Prefix,
-		"key":      &h.Signature.Key,
-		"encoding": &h.Signature.Encoding,
-		"split":    &h.Signature.Split,
-	}
-	rest := args[1:]
-	for len(rest) > 0 && words[rest[0]] == nil {
-		h.Signature.Headers = append(h.Signature.Headers, rest[0])
-		rest = rest[1:]
-	}
-	for ; len(rest) >= 2; rest = rest[2:] {
-		value := words[rest[0]]
-		switch {
-		case value == nil:
-			return d.Errf("unrecognized word %s; %s", rest[0], usage)
-		case *value != "":
-			return d.Errf("%s is there twice; %s", rest[0], usage)
-		}
-		*value = rest[1]
-	}
-	if len(rest) > 0 || len(h.Signature.Headers) == 0 {
-		return d.Err(usage)
-	}
-	return nil
-}
-
-func (h *HMAC) unmarshalTimestamp(d *caddyfile.Dispenser) error {
-	const usage = "expected: timestamp header <name> | key <key> | json <path> [unit s|ms|rfc3339]"
-	args := d.RemainingArgs()
-	if len(args) != 2 && (len(args) != 4 || args[2] != "unit") {
-		return d.Err(usage)
-	}
-	h.Timestamp = new(verify.Timestamp)
-	switch args[0] {
-	case "header":
-		h.Timestamp.Header = args[1]
-	case "key":
-		h.Timestamp.Key = args[1]
-	case "json":
-		h.Timestamp.JSON = args[1]
-	default:
-		return d.Err(usage)
-	}
-	if len(args) == 4 {
-		h.Timestamp.Unit = args[3]
-	}
-	return nil
 }
 
 var (

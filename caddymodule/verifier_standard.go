@@ -64,7 +64,8 @@ func (s *StandardWebhooks) Provision(caddy.Context) error {
 // The secrets of the block are added to those of the line. One encoding is that
 // of all of them.
 func (s *StandardWebhooks) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // the scheme's name
+	d.Next()
+	scheme := d.Val() // this one or svix
 	s.Secrets = append(s.Secrets, d.RemainingArgs()...)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		var err error
@@ -77,14 +78,14 @@ func (s *StandardWebhooks) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			err = parseDuration(d, &s.Tolerance)
 		default:
-			err = d.Errf("unrecognized option of verify standard_webhooks: %s; expected secret or tolerance", option)
+			err = d.Errf("unrecognized option of verify %s: %s; expected secret or tolerance", scheme, option)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	if len(s.Secrets) == 0 {
-		return d.Err("the secret is missing: verify standard_webhooks {env.SECRET}")
+		return d.Errf("the secret is missing: verify %s {env.SECRET}", scheme)
 	}
 	return nil
 }

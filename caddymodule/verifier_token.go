@@ -42,6 +42,8 @@ func (t *Token) Provision(caddy.Context) error {
 	return err
 }
 
+func (*Token) describe(v *namedVerifier) { v.inHeader = true }
+
 // UnmarshalCaddyfile reads
 //
 //	token <header> <token…>
@@ -53,47 +55,6 @@ func (t *Token) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	t.Header, t.Tokens = args[0], args[1:]
 	return noBlock(d, "token")
-}
-
-// Bearer accepts requests with a secret text in `Authorization: Bearer`. It
-// proves what [Token] does.
-type Bearer struct {
-	// The tokens, of which any will do. Use placeholders, such as `{env.TOKEN}`.
-	// Required.
-	Tokens []string `json:"tokens,omitempty"`
-
-	headerVerifier
-}
-
-// CaddyModule returns the Caddy module information.
-func (Bearer) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{
-		ID:  "webhook_inbox.verifiers.bearer",
-		New: func() caddy.Module { return new(Bearer) },
-	}
-}
-
-// Provision resolves the tokens.
-func (b *Bearer) Provision(caddy.Context) error {
-	tokens, err := resolveAll("token", b.Tokens)
-	if err != nil {
-		return err
-	}
-	b.headerVerifier, err = verify.NewBearer(tokens)
-	return err
-}
-
-func (*Bearer) challenge() string { return "Bearer" }
-
-// UnmarshalCaddyfile reads
-//
-//	bearer <token…>
-func (b *Bearer) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // the scheme's name
-	if b.Tokens = d.RemainingArgs(); len(b.Tokens) == 0 {
-		return d.Err("the token is missing: verify bearer {env.TOKEN}")
-	}
-	return noBlock(d, "bearer")
 }
 
 // Basic accepts requests with a user and a password in `Authorization: Basic`.
@@ -150,9 +111,6 @@ var (
 	_ headerVerifier        = (*Token)(nil)
 	_ caddy.Provisioner     = (*Token)(nil)
 	_ caddyfile.Unmarshaler = (*Token)(nil)
-	_ headerVerifier        = (*Bearer)(nil)
-	_ caddy.Provisioner     = (*Bearer)(nil)
-	_ caddyfile.Unmarshaler = (*Bearer)(nil)
 	_ headerVerifier        = (*Basic)(nil)
 	_ caddy.Provisioner     = (*Basic)(nil)
 	_ caddyfile.Unmarshaler = (*Basic)(nil)

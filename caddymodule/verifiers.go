@@ -3,13 +3,17 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-webhook-inbox/inbox/verify"
+	"github.com/caddy-webhook-inbox/inbox/verify/senders"
 )
 
 func init() {
@@ -19,12 +23,95 @@ func init() {
 	caddy.RegisterModule(Bearer{})
 	caddy.RegisterModule(Basic{})
 	caddy.RegisterModule(HMAC{})
+	caddy.RegisterModule(PublicKey{})
+	caddy.RegisterModule(JWT{})
 	caddy.RegisterModule(None{})
+	registerSenders()
 }
 
-// challenger is a verifier whose refusal comes with a challenge, the value of a
-// WWW-Authenticate field.
+const verifierNamespace = appName + ".verifiers"
+
+// namedVerifier is a scheme with the name it is configured by, and what is known
+// of the sender that it is the name of.
+type namedVerifier struct {
+	scheme string
+	verify.Verifier
+	verify.Traits
+	sender senders.Sender // nothing in it if the scheme is a general one
+	ids    idSource
+
+	// handshake answers a verified request with which the sender tests the
+	// endpoint. It is nil if there are none.
+	handshake func(r *verify.Request) (senders.Answer, bool)
+
+	// inHeader: the secret itself is in a header field.
+	inHeader bool
+
+	// seenURL: the URL is signed, and taken to be what this server sees.
+	seenURL bool
+}
+
+// challenger is a verifier whose refusal may come with a challenge, the value of
+// a WWW-Authenticate field.
 type challenger interface{ challenge() string }
+
+// loadVerifiers sets up what VerifyRaw says.
+func (h *Handler) loadVerifiers(ctx caddy.Context) error {
+	schemes := make([]string, len(h.VerifyRaw))
+	for i, raw := range h.VerifyRaw {
+		var named struct {
+			Scheme string `json:"scheme"`
+		}
+		if err := json.Unmarshal(raw, &named); err != nil {
+			return fmt.Errorf("reading verify: %w", err)
+		}
+		schemes[i] = named.Scheme
+		if err := checkScheme(named.Scheme); err != nil {
+			return fmt.Errorf("verify: %w", err)
+		}
+	}
+	if len(schemes) == 0 {
+		return fmt.Errorf("verify is missing: name the scheme of the sender, or write `verify none` to let everybody in")
+	}
+	modules, err := ctx.LoadModule(h, "VerifyRaw")
+	if err != nil {
+		return fmt.Errorf("setting up verify: %w", err)
+	}
+	for i, m := range modules.([]any) {
+		v, ok := m.(verify.Verifier)
+		if !ok {
+			return fmt.Errorf("module %s.%s is not a verifier", verifierNamespace, schemes[i])
+		}
+		named := namedVerifier{scheme: schemes[i], Verifier: v, Traits: v.Traits()}
+		if d, ok := m.(describer); ok {
+			d.describe(&named)
+		}
+		h.verifiers = append(h.verifiers, named)
+		if c, ok := m.(challenger); ok && c.challenge() != "" {
+			h.authenticate = append(h.authenticate, c.challenge())
+		}
+		if schemes[i] == "none" && len(schemes) > 1 {
+			return fmt.Errorf("verify none must stand alone: it lets everything in, so that %s would never be asked", strings.Join(schemes, ", "))
+		}
+	}
+	return nil
+}
+
+// describer is a verifier that knows more of itself than its traits.
+type describer interface{ describe(v *namedVerifier) }
+
+// checkScheme refuses the name of a scheme that does not exist.
+func checkScheme(name string) error {
+	known := moduleNames(verifierNamespace)
+	if name == "" || slices.Contains(known, name) {
+		return nil // that there is no name is for Caddy to say
+	}
+	meant := ""
+	if nearest := senders.Nearest(name, known); len(nearest) > 0 {
+		meant = "did you mean " + strings.Join(nearest, ", ") + "? "
+	}
+	return fmt.Errorf("unrecognized scheme %s; %s`caddy webhook-inbox schemes` lists all", name, meant)
+}
 
 // resolve replaces the placeholders of a secret. One that is empty or cannot be
 // resolved is an error, never an open door; the error names the placeholder.

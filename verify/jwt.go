@@ -42,7 +42,7 @@ type JWTConfig struct {
 	BodyEncoding string `json:"body_encoding,omitempty"`
 
 	// Tolerance is how far the sender's clock may be ahead, and how far behind
-	// when a token expires, by default one minute.
+	// when a token expires, by default [DefaultLeeway].
 	Tolerance time.Duration `json:"tolerance,omitempty"`
 
 	// MaxAge is how long ago a token may have been issued: it must say when (iat)
@@ -76,13 +76,11 @@ var (
 	_ HeaderChecker = (*JWT)(nil)
 )
 
-const (
-	// defaultLeeway is the tolerance of tokens, which RFC 7519 has at "no more than
-	// a few minutes".
-	defaultLeeway = time.Minute
+// DefaultLeeway is how far the clock of a token's sender may be off, unless the
+// configuration says otherwise. RFC 7519 advises no more than a few minutes.
+const DefaultLeeway = time.Minute
 
-	formJWT = "jwt body" // of content: the hash of the body
-)
+const formJWT = "jwt body" // of content: the hash of the body
 
 // registeredClaims are those of RFC 7519.
 var registeredClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti"}
@@ -118,7 +116,7 @@ func NewJWT(config JWTConfig) (v *JWT, err error) {
 		}
 	}
 	v.config.Keys = nil
-	v.config.Tolerance = cmp.Or(config.Tolerance, defaultLeeway)
+	v.config.Tolerance = cmp.Or(config.Tolerance, DefaultLeeway)
 	return v, nil
 }
 

@@ -41,6 +41,7 @@ func (q *Queue) prepareDir() error {
 var ourFiles = []string{
 	"*.mem", "*.sst", "*.vlog", "DISCARD", "KEYREGISTRY", "LOCK", "MANIFEST", "*-REWRITE*",
 	ballastName, commitFileName, "lost+found",
+	"token.key*", // of the inbox, which issues tokens
 }
 
 // checkContent refuses a directory that has files of others: it would be closed

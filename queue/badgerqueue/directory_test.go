@@ -42,6 +42,18 @@ func TestADirectoryWithOtherFilesIsNotTaken(t *testing.T) {
 	}
 }
 
+// Who issues tokens keeps the key of them beside the messages.
+func TestADirectoryWithTheKeyOfTokensIsTaken(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "token.key"), nil, 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "token.key.123"), nil, 0o600)) // left by a crash
+	reopen(t, openTest(t, Options{Dir: dir}))
+	if _, err := os.Stat(filepath.Join(dir, "token.key")); err != nil {
+		t.Error(err)
+	}
+}
+
 // What is written to files that were removed is lost, so nothing is promised.
 func TestAQueueWhoseDirectoryIsGoneAcceptsNothing(t *testing.T) {
 	t.Parallel()

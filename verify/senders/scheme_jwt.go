@@ -39,7 +39,7 @@ func (s JWT) Needs() Needs {
 		needs.Secret = "secret"
 	}
 	if s.Config.MaxAge > 0 || s.Config.RequireExpiry {
-		needs.Tolerance = cmp.Or(s.Config.Tolerance, time.Minute)
+		needs.Tolerance = cmp.Or(s.Config.Tolerance, verify.DefaultLeeway)
 	}
 	return needs
 }
