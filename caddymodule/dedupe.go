@@ -136,9 +136,9 @@ func (d *Dedupe) orOf(sender senders.Sender, named bool) Dedupe {
 	orDefault(&choice.Window, caddy.Duration(known.Window))
 	if len(choice.On) == 0 {
 		choice.On = known.On
-		if len(choice.With) == 0 {
-			choice.With = known.With
-		}
+	}
+	if len(choice.With) == 0 && slices.Contains(choice.On, "content") {
+		choice.With = known.With
 	}
 	return choice
 }

@@ -188,8 +188,8 @@ func (h *Handler) share() int64 {
 func (h *Handler) checkHeaders(r *verify.Request) error {
 	var errs []error
 	now := time.Now()
-	for _, v := range h.verifiers {
-		c, ok := v.Verifier.(verify.HeaderChecker)
+	for i := range h.verifiers {
+		c, ok := h.verifiers[i].Verifier.(verify.HeaderChecker)
 		if !ok {
 			return nil
 		}
@@ -206,8 +206,8 @@ func (h *Handler) checkHeaders(r *verify.Request) error {
 // its claims.
 func (h *Handler) verify(r *verify.Request, now time.Time) (int, verify.Claims, error) {
 	var errs []error
-	for i, v := range h.verifiers {
-		claims, err := v.Verify(r, now)
+	for i := range h.verifiers {
+		claims, err := h.verifiers[i].Verify(r, now)
 		if err == nil {
 			return i, claims, nil
 		}

@@ -5,6 +5,7 @@ package caddymodule_test
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"net/http"
 	"slices"
@@ -31,6 +32,16 @@ func TestDuplicatesOfAKnownSender(t *testing.T) {
 	gitlab := func(id, body string, duplicate bool) sent {
 		return sent{uri: "/", header: header("X-Gitlab-Token", "secret-token", "Idempotency-Key", id), body: body, duplicate: duplicate}
 	}
+	shopify := func(id, topic, body string, duplicate bool) sent {
+		mac := hmac.New(sha256.New, []byte(hookSecret))
+		mac.Write([]byte(body))
+		return sent{uri: "/", header: header(
+			"X-Shopify-Hmac-Sha256", base64.StdEncoding.EncodeToString(mac.Sum(nil)),
+			"X-Shopify-Webhook-Id", id, "X-Shopify-Topic", topic,
+		), body: body, duplicate: duplicate}
+	}
+	const shopifySender = `verify shopify "` + hookSecret + `"
+`
 	// It wants 200, but this test 202.
 	const dropboxSender = `verify dropbox "` + hookSecret + `"
 respond 202
@@ -53,6 +64,18 @@ respond 202
 		}},
 		{"dedupe off", githubSender + "dedupe off", []sent{
 			github("1", "x", false), github("1", "x", false),
+		}},
+		{"what belongs to the content: the topic", shopifySender, []sent{
+			shopify("1", "orders/create", "x", false), shopify("2", "orders/paid", "x", false), shopify("3", "orders/paid", "x", true),
+		}},
+		{"a window and a kind leave what belongs to the content", shopifySender + "dedupe 24h on id content", []sent{
+			shopify("1", "orders/create", "x", false), shopify("2", "orders/paid", "x", false), shopify("3", "orders/paid", "x", true),
+		}},
+		{"the endpoint's own header fields of the content", shopifySender + "dedupe 24h on content with X-Shopify-Shop-Domain", []sent{
+			shopify("1", "orders/create", "x", false), shopify("2", "orders/paid", "x", true),
+		}},
+		{"no header fields without content", shopifySender + "dedupe 24h on id", []sent{
+			shopify("1", "orders/create", "x", false), shopify("2", "orders/create", "x", false), shopify("2", "orders/paid", "y", true),
 		}},
 		{"no duplicates of a sender that has none", dropboxSender, []sent{
 			dropbox("x", false), dropbox("x", false),
@@ -104,20 +127,22 @@ func TestKnownSenderIsRefusedOnItsHeader(t *testing.T) {
 
 func TestSizeOfBodyOfAKnownSender(t *testing.T) {
 	app := newApplication(t)
-	large := strings.Repeat("x", 9<<20)
-	status := func(options string) int {
+	status := func(options string, size int) int {
 		s := serve(t, dedupeSite(app.addr, options))
-		return s.send("POST", "/", githubHeader("1", large), large).StatusCode
+		body := strings.Repeat("x", size)
+		return s.send("POST", "/", githubHeader("1", body), body).StatusCode
 	}
 	for _, c := range []struct {
 		name, options string
+		size          int
 		status        int
 	}{
-		{"github sends more than others", githubSender, 202},
-		{"the largest of several counts", "verify bearer {$TOKEN:x}\nmessage_id header X-GitHub-Delivery\n" + githubSender, 202},
-		{"what the endpoint says counts", githubSender + "max_body 8MiB", 413},
+		{"github sends 25 MiB", githubSender, 25 << 20, 202},
+		{"and not more", githubSender, 25<<20 + 1, 413},
+		{"the largest of several counts", "verify bearer {$TOKEN:x}\nmessage_id header X-GitHub-Delivery\n" + githubSender, 25 << 20, 202},
+		{"what the endpoint says counts", githubSender + "max_body 8MiB", 9 << 20, 413},
 	} {
-		if got := status(c.options); got != c.status {
+		if got := status(c.options, c.size); got != c.status {
 			t.Errorf("%s: status %d, want %d", c.name, got, c.status)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -114,13 +115,22 @@ func checkScheme(name string) error {
 }
 
 // resolve replaces the placeholders of a secret. One that is empty or cannot be
-// resolved is an error, never an open door; the error names the placeholder.
+// resolved is an error, never an open door. The error names the placeholder, but
+// not what may be a secret with braces in it.
 func resolve(secret string) (string, error) {
 	if secret == "" {
 		return "", errors.New("the secret is empty")
 	}
-	return caddy.NewReplacer().ReplaceOrErr(secret, true, true)
+	text, err := caddy.NewReplacer().ReplaceOrErr(secret, true, true)
+	if err != nil && strings.Contains(secretPlaceholder.ReplaceAllString(secret, ""), "{") {
+		return "", errors.New("what is in braces is no placeholder that has a value; a secret with braces in it belongs into one, such as {env.SECRET} or {file./path}")
+	}
+	return text, err
 }
+
+// secretPlaceholder matches the placeholders of the places where secrets are, and
+// what is nothing but one of another place, or a mistyped one.
+var secretPlaceholder = regexp.MustCompile(`\{(env|file|system|vars)\.[^{}]*\}|^\{[a-z_]+\.[^{}]*\}$`)
 
 // resolveAll is resolve for several, at least one.
 func resolveAll(what string, secrets []string) ([]string, error) {

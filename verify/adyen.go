@@ -17,28 +17,27 @@ type AdyenConfig struct {
 	Secrets []Secret `json:"secrets"`
 }
 
-// Adyen verifies Adyen's standard notifications, which are signed in the body,
-// each item for itself, in additionalData.hmacSignature. Adyen's other webhooks
-// have their signature in a header and are an [HMAC].
+// Adyen verifies Adyen's standard notifications in JSON, which are signed in the
+// body, in additionalData.hmacSignature of the one item that each has. Adyen's
+// other webhooks have their signature in a header and are an [HMAC].
 //
-// Of an item, these members are signed, joined by colons, and nothing else:
+// Of the item, these members are signed, joined by colons, and nothing else:
 //
 //	pspReference originalReference merchantAccountCode merchantReference
 //	amount.value amount.currency eventCode success
 //
-// Anyone can change the rest of a request, and can send an item of several alone
-// or with items of other requests. A colon in a reference is not escaped, so
-// that a reference could be moved into its neighbor; the content of the claims
+// Anyone can change the rest of a request. A colon in a reference is not escaped,
+// so that a reference could be moved into its neighbor; the content of the claims
 // is what is signed, and stays the same.
+//
+// A request with more than one item is refused: nothing would say which items
+// belong together, and an item that was captured once would, repeated or beside
+// others, be new content each time.
 type Adyen struct {
 	keys []*macKey
 }
 
 var _ Verifier = (*Adyen)(nil)
-
-// maxAdyenItems is how many items a request may have. Adyen sends one, in
-// JSON; each costs work.
-const maxAdyenItems = 16
 
 // NewAdyen returns the verifier that config describes.
 func NewAdyen(config AdyenConfig) (*Adyen, error) {
@@ -65,17 +64,15 @@ func (v *Adyen) Verify(r *Request, _ time.Time) (Claims, error) {
 	if err != nil {
 		return Claims{}, err
 	}
-	items, err := elements(document, "notificationItems", maxAdyenItems)
+	items, err := elements(document, "notificationItems", 1)
 	if err != nil {
 		return Claims{}, err
 	}
-	content := make([][]byte, len(items))
-	for i, item := range items {
-		if content[i], err = v.verify(item); err != nil {
-			return Claims{}, err
-		}
+	signed, err := v.verify(items[0])
+	if err != nil {
+		return Claims{}, err
 	}
-	return Claims{Content: contentOf(formAdyen, content...)}, nil
+	return Claims{Content: contentOf(formAdyen, signed)}, nil
 }
 
 // Traits implements [Verifier].
@@ -83,7 +80,7 @@ func (v *Adyen) Traits() Traits {
 	return Traits{Covers: func(string) bool { return false }}
 }
 
-// verify returns what is signed of one item.
+// verify returns what is signed of the item.
 func (v *Adyen) verify(item []byte) (signed []byte, err error) {
 	item, err = member(item, "NotificationRequestItem")
 	if err != nil {

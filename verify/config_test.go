@@ -78,6 +78,16 @@ func TestHMACConfigurationsThatCannotBeMeantAreRefused(t *testing.T) {
 		"a public URL with an empty query":                {func(c *verify.HMACConfig) { public(c, "https://hooks.example.com/a?") }, "public URL: expected"},
 		"a public URL with fragment":                      {func(c *verify.HMACConfig) { public(c, "https://hooks.example.com/#") }, "public URL: expected"},
 		"a public URL with user":                          {func(c *verify.HMACConfig) { public(c, "https://me@hooks.example.com") }, "public URL: expected"},
+		"an id beside the body":                           {func(c *verify.HMACConfig) { withID(c, "{id}{body}") }, "{id} and {body} have no text between them"},
+		"the body beside an id":                           {func(c *verify.HMACConfig) { withID(c, "{body}{id}") }, "{id} and {body} have no text between them"},
+		"an id beside the URL":                            {func(c *verify.HMACConfig) { withID(c, "{url}{id}.{body}") }, "{id} and {url} have no text between them"},
+		"an id beside the method":                         {func(c *verify.HMACConfig) { withID(c, "{body}.{id}{http.request.method}") }, "{id} and {http.request.method} have no text"},
+		"an id beside a header":                           {func(c *verify.HMACConfig) { withID(c, "{id}{http.request.header.x-topic}.{body}") }, "{id} and {http.request.header.X-Topic} have no text"},
+		"an id, by its header, beside the body":           {func(c *verify.HMACConfig) { withID(c, "{http.request.header.x-id}{body}") }, "{id} and {body} have no text between them"},
+		"an id beside itself":                             {func(c *verify.HMACConfig) { withID(c, "{body}.{id}{id}") }, "{id} and {id} have no text between them"},
+		"an id, a time and the body":                      {func(c *verify.HMACConfig) { withID(c, "{id}{timestamp}{body}"); c.Timestamp = header }, "{id} and {body} have no text between them"},
+		"the URL, a time and an id":                       {func(c *verify.HMACConfig) { withID(c, "{body}.{url}{timestamp}{id}"); c.Timestamp = header }, "{id} and {url} have no text between them"},
+		"an id beside another, with what to do":           {func(c *verify.HMACConfig) { withID(c, "{id}{body}") }, "put in the text that the sender signs there; if it signs none, leave id out, write the placeholder of its header field for {id}, and name the id with message_id, with dedupe on id content"},
 		"a tolerance of nothing":                          {func(c *verify.HMACConfig) { c.Tolerance = time.Minute }, "without a timestamp"},
 		"a tolerance below nothing":                       {func(c *verify.HMACConfig) { c.Timestamp, c.Tolerance = header, -1 }, "negative"},
 	} {
@@ -100,6 +110,10 @@ func TestHMACConfigurationsThatCannotBeMeantAreRefused(t *testing.T) {
 func inBody(c *verify.HMACConfig, signed string) {
 	c.Signature, c.Timestamp = verify.Signature{JSON: "sig"}, &verify.Timestamp{JSON: "t"}
 	c.Signed = signed
+}
+
+func withID(c *verify.HMACConfig, signed string) {
+	c.ID, c.Signed = &verify.ID{Header: "X-Id"}, signed
 }
 
 func public(c *verify.HMACConfig, url string) {
@@ -190,7 +204,7 @@ func TestTraitsSayWhatIsCovered(t *testing.T) {
 	config := verify.HMACConfig{
 		Secrets:   []verify.Secret{{Text: key}},
 		Signature: verify.Signature{Headers: []string{"x-signature", "Signature"}},
-		Signed:    "{id}{timestamp}{http.request.header.X-Topic}{http.request.method}{http.request.uri}{body}",
+		Signed:    "{id}.{timestamp}{http.request.header.X-Topic}{http.request.method}{http.request.uri}{body}",
 		ID:        &verify.ID{Header: "x-id"},
 		Timestamp: &verify.Timestamp{Header: "x-time"},
 		Tolerance: time.Minute,

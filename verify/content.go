@@ -16,7 +16,7 @@ const (
 	formRequest  = "request"      // method, URI, body
 	formTwilio   = "twilio"       // what is signed, in one part
 	formHubSpot  = "hubspot"      // what is signed, in one part
-	formAdyen    = "adyen"        // what is signed of each item
+	formAdyen    = "adyen"        // what is signed of the item, in one part
 )
 
 // contentOf hashes parts so that no two lists of them have the same input:

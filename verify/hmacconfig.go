@@ -40,7 +40,8 @@ type HMACConfig struct {
 	// default 5 minutes. Without a timestamp it is an error.
 	Tolerance time.Duration `json:"tolerance,omitempty"`
 
-	// ID says where the id is, if there is one. Signed must cover it.
+	// ID says where the id is, if there is one. Signed must cover it, and has text
+	// between {id} and whatever else varies, other than a timestamp at its end.
 	ID *ID `json:"id,omitempty"`
 
 	// PublicURL is what {url} begins with, before the request target: the scheme

@@ -59,7 +59,7 @@ func elements(value []byte, name string, limit int) ([][]byte, error) {
 	var list [][]byte
 	for rest := trimJSON(array[1:]); rest[0] != ']'; {
 		if len(list) == limit {
-			return nil, fmt.Errorf("JSON member %s has more than %d elements: %w", name, limit, ErrMalformed)
+			return nil, fmt.Errorf("JSON member %s has too many elements, at most %d: %w", name, limit, ErrMalformed)
 		}
 		end := skipJSON(rest)
 		list = append(list, rest[:end])

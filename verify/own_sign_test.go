@@ -42,8 +42,8 @@ func TestWhatASchemeOfItsOwnSignsItVerifies(t *testing.T) {
 		"hubspot 2":   {hubspot2.Sign, func() (verify.Verifier, error) { return verify.NewHubSpot(hubspot2) }, "", []string{"", "[]"}},
 		"adyen": {adyen.Sign, func() (verify.Verifier, error) { return verify.NewAdyen(adyen) }, "", []string{
 			`{"notificationItems":[{"NotificationRequestItem":{}}]}`,
-			`{"notificationItems":[{"NotificationRequestItem":{` + adyenMembers + `"additionalData":{"hmacSignature":"old","x":"<&>"}}},` +
-				`{"NotificationRequestItem":{"amount":{"value":12345678901234567890}}}]}`,
+			`{"notificationItems":[{"NotificationRequestItem":{` + adyenMembers + `"additionalData":{"hmacSignature":"old","x":"<&>"}}}]}`,
+			`{"notificationItems":[{"NotificationRequestItem":{"amount":{"value":12345678901234567890}}}]}`,
 		}},
 		"client state": {clientState, func() (verify.Verifier, error) { return verify.NewClientState([]string{"last", "state"}) }, "", []string{
 			`{"value":[{}]}`, `{"value":[{"clientState":"old","n":1.50},{"id":"2"}]}`,
@@ -91,6 +91,7 @@ func TestSigningSaysWhatItCannotSign(t *testing.T) {
 		{adyen.Sign, `{"notificationItems":[]}`},
 		{adyen.Sign, `{"notificationItems":[1]}`},
 		{adyen.Sign, `{"notificationItems":[{}]}`},
+		{adyen.Sign, `{"notificationItems":[{"NotificationRequestItem":{}},{"NotificationRequestItem":{}}]}`},
 		{clientState, "{}"},
 		{clientState, `{"value":[1]}`},
 	} {

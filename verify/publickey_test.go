@@ -141,6 +141,7 @@ func TestPublicKeyConfigurationsThatCannotBeMeantAreRefused(t *testing.T) {
 	for says, change := range map[string]func(*verify.PublicKeyConfig){
 		"no keys":                            func(c *verify.PublicKeyConfig) { c.Keys = nil },
 		"no algorithm: expected ed25519 or":  func(c *verify.PublicKeyConfig) { c.Algorithm = "" },
+		"{id} and {body} have no text":       func(c *verify.PublicKeyConfig) { c.ID, c.Signed = &verify.ID{Header: "X-Id"}, "{timestamp}{id}{body}" },
 		`unknown algorithm "rsa": expected`:  func(c *verify.PublicKeyConfig) { c.Algorithm = "rsa" },
 		"signature: no header":               func(c *verify.PublicKeyConfig) { c.Signature.Headers = nil },
 		"anyone could change the body":       func(c *verify.PublicKeyConfig) { c.Signed = "{timestamp}" },

@@ -12,14 +12,14 @@ import (
 
 // The sender's side of the schemes that put what they prove into the body.
 
-// Sign sets the signature of each item in r.Body, with the first secret. The
-// body is written anew.
+// Sign sets the signature of the item in r.Body, with the first secret. The body
+// is written anew.
 func (c AdyenConfig) Sign(r *Request, _ string, _ time.Time) error {
 	v, err := NewAdyen(c)
 	if err != nil {
 		return err
 	}
-	return rewriteEach(r, "notificationItems", func(wrapper map[string]any) error {
+	return rewriteEach(r, "notificationItems", 1, func(wrapper map[string]any) error {
 		item, ok := wrapper["NotificationRequestItem"].(map[string]any)
 		if !ok {
 			return fmt.Errorf("JSON member NotificationRequestItem: %w", ErrMissing)
@@ -48,15 +48,15 @@ func SignClientState(state string, r *Request) error {
 	if _, err := NewClientState([]string{state}); err != nil {
 		return err
 	}
-	return rewriteEach(r, "value", func(notification map[string]any) error {
+	return rewriteEach(r, "value", maxNotifications, func(notification map[string]any) error {
 		notification["clientState"] = state
 		return nil
 	})
 }
 
-// rewriteEach calls rewrite with each of the objects in the array that is the
-// member of that name in r.Body.
-func rewriteEach(r *Request, name string, rewrite func(map[string]any) error) error {
+// rewriteEach calls rewrite with each of the objects, at most limit, in the array
+// that is the member of that name in r.Body.
+func rewriteEach(r *Request, name string, limit int, rewrite func(map[string]any) error) error {
 	d := json.NewDecoder(bytes.NewReader(r.Body))
 	d.UseNumber()
 	var document map[string]any
@@ -66,6 +66,9 @@ func rewriteEach(r *Request, name string, rewrite func(map[string]any) error) er
 	list, _ := document[name].([]any)
 	if len(list) == 0 {
 		return fmt.Errorf("JSON member %s: %w", name, ErrMissing)
+	}
+	if len(list) > limit {
+		return fmt.Errorf("JSON member %s has too many elements, at most %d: %w", name, limit, ErrMalformed)
 	}
 	for _, element := range list {
 		object, ok := element.(map[string]any)

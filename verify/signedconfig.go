@@ -146,5 +146,5 @@ func (s *signed) setTemplate(text string) (err error) {
 	case !body && !id && !timestamp:
 		return errors.New("neither {id} nor {timestamp} is in it, so that one signature would do for every message")
 	}
-	return nil
+	return s.template.delimit()
 }

@@ -63,7 +63,7 @@ func signables() map[string]signable {
 					PublicURL: "https://inbox.example.com/at",
 				}, covered: []string{"uri", "method"}}
 				if id != nil {
-					c.config.Signed += "{id}."
+					c.config.Signed += " {id}."
 					c.cover(id.Header, id.JSON)
 				}
 				if timestamp != nil {
@@ -162,9 +162,7 @@ func TestSigningAgainLaterMakesTheSameMessage(t *testing.T) {
 
 func TestWhatCannotBeSignedIsAnError(t *testing.T) {
 	t.Parallel()
-	withID := func(c *verify.HMACConfig) {
-		c.ID, c.Signed = &verify.ID{Header: "X-Id"}, "{id}.{body}"
-	}
+	idAndBody := func(c *verify.HMACConfig) { withID(c, "{id}.{body}") }
 	for says, c := range map[string]struct {
 		change func(*verify.HMACConfig)
 		body   string
@@ -172,8 +170,8 @@ func TestWhatCannotBeSignedIsAnError(t *testing.T) {
 	}{
 		"no secrets":                                            {func(c *verify.HMACConfig) { c.Secrets = nil }, "{}", ""},
 		"secret 1 is not hex":                                   {func(c *verify.HMACConfig) { c.Secrets[0].Encoding = "hex" }, "{}", ""},
-		"id: expected 1 to 256 characters":                      {withID, "{}", "two words"},
-		"id contains the text that ends it":                     {withID, "{}", "a.b"},
+		"id: expected 1 to 256 characters":                      {idAndBody, "{}", "two words"},
+		"id contains the text that ends it":                     {idAndBody, "{}", "a.b"},
 		"header X-Topic: missing":                               {func(c *verify.HMACConfig) { c.Signed = "{http.request.header.X-Topic}{body}" }, "{}", ""},
 		"{http.request.tls.version}: missing":                   {func(c *verify.HMACConfig) { c.Signed = "{http.request.tls.version}{body}" }, "{}", ""},
 		"body that is not JSON":                                 {func(c *verify.HMACConfig) { inBody(c, "{timestamp}") }, "t=1", ""},

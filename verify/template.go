@@ -18,13 +18,7 @@ type part struct {
 	kind partKind
 	text string // of a literal; or the name of a placeholder or header field
 
-	// separator is the literal between an id and what follows it, which the
-	// id must not contain, or one signature would be that of several messages.
-	//
-	// A timestamp needs none, even next to digits, as in {timestamp}{id}: a number
-	// of seconds or milliseconds with a digit more, or less, is a time many years
-	// away, far beyond any tolerance, and a time of RFC 3339 ends where it ends.
-	separator string
+	before, after string // of an id: the literals that end it; see delimit
 }
 
 type partKind int
@@ -73,11 +67,6 @@ func parseTemplate(text, idHeader, timestampHeader string) (template, error) {
 		}
 		t = append(t, p)
 		text = rest
-	}
-	for i := range len(t) - 2 {
-		if t[i].kind == partID && t[i+1].kind == partLiteral {
-			t[i].separator = t[i+1].text
-		}
 	}
 	return t, nil
 }
@@ -154,7 +143,7 @@ func (t template) render(r *Request, own ownValues) ([][]byte, error) {
 		case partBody:
 			parts[i] = r.Body
 		case partID:
-			if p.separator != "" && strings.Contains(own.id, p.separator) {
+			if !p.delimited(own.id) {
 				return nil, fmt.Errorf("id contains the text that ends it: %w", ErrMalformed)
 			}
 			parts[i] = []byte(own.id)

@@ -100,13 +100,14 @@ standard("supabase", secret="v1,whsec_" + b64(KEY), rotated=True)
 
 
 def hmac_body(name, header, value="@", algorithm="sha256", encoding="hex", id_header="", body=None, id="",
-              secret="the secret of an example", key=None, uri=None, before=b"", after=b"", covered=""):
-    """In value, @ is the signature; before and after are signed around the body."""
+              secret="the secret of an example", key=None, uri=None, before=b"", after=b"", covered="", more=()):
+    """In value, @ is the signature; before and after are signed around the body; more is of other header fields."""
     body = body or json.dumps({"event": "example.happened", "text": f"caf\u00e9 of {name}"}, ensure_ascii=False).encode()
     m = mac(key or secret.encode(), before + body + after, algorithm)
     fields = [(header, value.replace("@", m.hex() if encoding == "hex" else b64(m)))]
     if id_header:
         fields.insert(0, (id_header, ID))
+    fields += more
     write(name, fields, body, [secret], f"{header} {covered}body", id=ID if id_header else id, uri=uri)
 
 
@@ -116,7 +117,12 @@ hmac_body("forgejo", "X-Forgejo-Signature", id_header="X-Forgejo-Delivery")
 hmac_body("gogs", "X-Gogs-Signature", id_header="X-Gogs-Delivery")
 hmac_body("bitbucket", "X-Hub-Signature", "sha256=@", id_header="X-Request-UUID")
 hmac_body("jira", "X-Hub-Signature", "sha256=@", id_header="X-Atlassian-Webhook-Identifier")
-hmac_body("shopify", "X-Shopify-Hmac-Sha256", encoding="base64", id_header="X-Shopify-Webhook-Id")
+hmac_body("shopify", "X-Shopify-Hmac-Sha256", encoding="base64", id_header="X-Shopify-Webhook-Id",
+          body=b'{"product_listing": {"product_id": 921728736}}',
+          more=[("X-Shopify-Topic", "product_listings/remove"), ("X-Shopify-Triggered-At", "2023-11-14T22:13:19.567890123Z")])
+hmac_body("shopify_events", "Shopify-Hmac-Sha256", encoding="base64", id_header="Shopify-Webhook-Id",
+          body=b'{"topic": "Product", "action": "update", "handle": "prices"}',
+          more=[("Shopify-Topic", "Product"), ("Shopify-Triggered-At", "2023-11-14T22:13:19.567890123Z")])
 hmac_body("intercom", "X-Hub-Signature", "sha1=@", algorithm="sha1",
           body=b'{"type": "notification_event", "id": "notif_7cb5", "topic": "user.created"}', id="notif_7cb5")
 hmac_body("meta", "X-Hub-Signature-256", "sha256=@", body=b'{"object": "page", "entry": [{"id": "0", "time": 1700000000}]}')
@@ -134,7 +140,12 @@ hmac_body("vercel", "x-vercel-signature", algorithm="sha1", body=b'{"id": "uev_0
 hmac_body("lemonsqueezy", "X-Signature")
 hmac_body("quickbooks", "intuit-signature", encoding="base64", body=b'{"eventNotifications": [{"realmId": "1185883450"}]}')
 hmac_body("xero", "x-xero-signature", encoding="base64", body=b'{"events": [], "firstEventSequence": 0, "lastEventSequence": 0, "entropy": "S0m3r4nd"}')
-hmac_body("woocommerce", "X-WC-Webhook-Signature", encoding="base64", id_header="X-WC-Webhook-Delivery-ID")
+
+# The delivery id is a hash, keyed with a salt of the site, of the webhook's id and the second.
+DELIVERY = hmac.new(b"the salt of a site", f"3{NOW}".encode(), "md5").hexdigest()
+hmac_body("woocommerce", "X-WC-Webhook-Signature", encoding="base64", body=b'{"id":727,"status":"processing","total":"29.35"}',
+          more=[("X-WC-Webhook-Topic", "order.updated"), ("X-WC-Webhook-ID", 3), ("X-WC-Webhook-Delivery-ID", DELIVERY)],
+          id=f"{DELIVERY}:order.updated:727")
 hmac_body("docusign", "X-DocuSign-Signature-1", encoding="base64")
 hmac_body("asana", "X-Hook-Signature", body=b'{"events": [{"action": "changed", "resource": {"gid": "1337"}}]}')
 hmac_body("adyen_platform", "HmacSignature", encoding="base64", secret=KEY.hex().upper(), key=KEY)

@@ -214,7 +214,11 @@ func (h hit) config() verify.HMACConfig {
 		at := h.moment.at
 		config.Timestamp = &at
 	}
-	if h.id != nil {
+	switch {
+	case h.id == nil:
+	case h.id.header != "" && containsAny(h.template, unended...):
+		config.Signed = strings.ReplaceAll(h.template, "{id}", "{http.request.header."+h.id.header+"}")
+	default:
 		config.ID = h.id.id()
 	}
 	return config

@@ -44,14 +44,17 @@ func diagnose(r *verify.Request, secrets []string) doctor.Report {
 
 // secretFor returns a secret in the form of a sender's.
 func secretFor(scheme senders.Scheme) string {
-	switch scheme.(type) {
+	switch scheme := scheme.(type) {
 	case senders.Standard:
 		return whsecSecret
 	case senders.Adyen:
 		return hexSecret
-	default:
-		return textSecret
+	case senders.HMAC:
+		if scheme.Form.Length == len(hexSecret) {
+			return hexSecret
+		}
 	}
+	return textSecret
 }
 
 // signed returns what a sender of the table sends, and the secret, if others than

@@ -89,6 +89,10 @@ var templates = expand(
 	"{body}",
 )
 
+// unended are the pieces of templates in which nothing says where the id ends. A
+// verifier does not take it for an id there, but for a header field like others.
+var unended = []string{"{id}{body}", "{body}{id}", "{id}{timestamp}{body}"}
+
 // bodyless are what senders sign whose signature is in the body: it cannot be
 // signed itself.
 var bodyless = []string{

@@ -151,6 +151,9 @@ func (v vector) sender(t *testing.T) senders.Sender {
 	if !ok {
 		name = rowOf[v.Scheme+"/"+v.Provider]
 	}
+	if _, ok := v.Headers["Shopify-Hmac-Sha256"]; ok {
+		name = "shopify_events"
+	}
 	sender, ok := senders.Find(name)
 	if !ok {
 		t.Fatalf("there is no row for the scheme %s of %s", v.Scheme, v.Provider)

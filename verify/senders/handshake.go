@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/caddy-webhook-inbox/inbox/verify"
 )
@@ -33,7 +34,8 @@ func slackChallenge(r *verify.Request, _ []string) (Answer, bool) {
 }
 
 // zoomValidation sends the plainToken of Zoom's endpoint.url_validation back with
-// its MAC. Of several secrets it takes the first, which therefore has to be the
+// its MAC. One with a colon in it gets none: it could be what Zoom signs of a
+// message, v0:{timestamp}:{body}. Of several secrets it takes the first, which therefore has to be the
 // one that Zoom shows now.
 func zoomValidation(r *verify.Request, secrets []string) (Answer, bool) {
 	b, ok := readHandshake(r)
@@ -41,7 +43,7 @@ func zoomValidation(r *verify.Request, secrets []string) (Answer, bool) {
 		return Answer{}, false
 	}
 	token := b.text("payload.plainToken")
-	if token == "" || len(token) > maxChallenge {
+	if token == "" || len(token) > maxChallenge || strings.Contains(token, ":") {
 		return Answer{}, false
 	}
 	mac := hmac.New(sha256.New, []byte(secrets[0]))

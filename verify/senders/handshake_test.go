@@ -83,6 +83,8 @@ func TestZoomGetsTheMACOfItsToken(t *testing.T) {
 		`{"event":"endpoint.url_validation","plainToken":"p"}`,
 		`{"event":"endpoint.url_validation","payload":{"plainToken":""}}`,
 		`{"event":"endpoint.url_validation","payload":{"plainToken":["p"]}}`,
+		`{"event":"endpoint.url_validation","payload":{"plainToken":"v0:1700000000:{\"event\":\"meeting.started\"}"}}`,
+		`{"event":"endpoint.url_validation","payload":{"plainToken":"p\u003aq"}}`,
 		`{"event":"endpoint.url_validation","payload":{"plainToken":"p","plainToken":"q"}}`,
 		`{"event":"endpoint.url_validation","payload":{"plainToken":"`+strings.Repeat("x", 4097)+`"}}`,
 	)

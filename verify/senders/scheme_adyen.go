@@ -8,14 +8,23 @@ import (
 	"github.com/caddy-webhook-inbox/inbox/verify"
 )
 
-// Adyen is the signature in each item of Adyen's standard notifications.
-type Adyen struct{}
+// Adyen is the signature in the item of Adyen's standard notifications.
+type Adyen struct {
+	Form SecretForm
+}
 
 var _ Scheme = Adyen{}
 
 // Verifier implements [Scheme].
 func (s Adyen) Verifier(keys Keys) (verify.Verifier, error) {
-	return verify.NewAdyen(s.config(keys))
+	v, err := verify.NewAdyen(s.config(keys))
+	if err == nil {
+		err = s.Form.check(keys.Secrets)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // Sign implements [Scheme]. It needs a body with notificationItems and writes

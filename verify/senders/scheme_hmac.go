@@ -15,13 +15,21 @@ import (
 type HMAC struct {
 	Config   verify.HMACConfig
 	Encoding string // of the secrets: raw, the default, base64, hex or whsec
+	Form     SecretForm
 }
 
 var _ Scheme = HMAC{}
 
 // Verifier implements [Scheme].
 func (s HMAC) Verifier(keys Keys) (verify.Verifier, error) {
-	return verify.NewHMAC(s.config(keys))
+	v, err := verify.NewHMAC(s.config(keys))
+	if err == nil {
+		err = s.Form.check(keys.Secrets)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // Sign implements [Scheme].

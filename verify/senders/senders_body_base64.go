@@ -7,16 +7,33 @@ var bodyBase64Senders = []Sender{
 	{
 		Name:      "shopify",
 		Title:     "Shopify",
-		Scheme:    base64OfBody("", "X-Shopify-Hmac-Sha256", "Shopify-Hmac-Sha256"),
+		Scheme:    base64OfBody("", "X-Shopify-Hmac-Sha256"),
 		MessageID: inHeader("X-Shopify-Webhook-Id"),
-		Dedupe:    onIDAndContent("X-Shopify-Topic"),
+		// Genuine bodies can be equal, such as those of product_listings/remove.
+		Dedupe: onIDAndContent("X-Shopify-Topic", "X-Shopify-Triggered-At"),
 		Doc: Doc{
 			Secret:   "The client secret of the app. For webhooks made in the admin: Settings → Notifications → Webhooks, below the list.",
 			Covers:   theBody,
 			Retries:  "8 times over 4 hours; the id and the body stay the same. A subscription of the Admin API that keeps failing is removed.",
 			Expects:  "A status of the 200 range, within 5 s. A redirect is a failure.",
-			Note:     "The topic and the shop are not signed. Where only the headers without X- are sent, messages are recognized by their content.",
+			Note:     shopifyNote + " For Shopify's Events, whose headers begin without X-, see shopify_events.",
 			URL:      "https://shopify.dev/docs/apps/build/webhooks/subscribe/https",
+			Evidence: Documented,
+		},
+	},
+	{
+		Name:      "shopify_events",
+		Title:     "Shopify Events (developer preview)",
+		Scheme:    base64OfBody("", "Shopify-Hmac-Sha256"),
+		MessageID: inHeader("Shopify-Webhook-Id"),
+		Dedupe:    onIDAndContent("Shopify-Topic", "Shopify-Triggered-At"),
+		Doc: Doc{
+			Secret:   "The client secret of the app.",
+			Covers:   theBody,
+			Retries:  notConfirmed,
+			Expects:  notConfirmed,
+			Note:     "A developer preview, which may change: webhooks without Events are those of shopify. " + shopifyNote,
+			URL:      "https://shopify.dev/docs/apps/build/events/verify-deliveries",
 			Evidence: Documented,
 		},
 	},
@@ -82,19 +99,23 @@ var bodyBase64Senders = []Sender{
 		},
 	},
 	{
-		Name:      "woocommerce",
-		Title:     "WooCommerce",
-		Scheme:    base64OfBody("", "X-WC-Webhook-Signature"),
-		MessageID: inHeader("X-WC-Webhook-Delivery-ID"),
-		Dedupe:    onIDAndContent("X-WC-Webhook-Topic"),
+		Name:   "woocommerce",
+		Title:  "WooCommerce",
+		Scheme: base64OfBody("", "X-WC-Webhook-Signature"),
+		// The delivery id is a hash of the webhook's id and the second: all that is
+		// delivered within one second has the same.
+		MessageID: []ID{{Header: "X-WC-Webhook-Delivery-ID"}, {Header: "X-WC-Webhook-Topic"}, {JSON: "id"}},
+		Dedupe:    onID(),
 		Doc: Doc{
 			Secret:    "WooCommerce → Settings → Advanced → Webhooks: Secret, a text of your choice.",
 			Covers:    theBody,
 			Retries:   "None. A webhook that fails several times in a row is disabled.",
 			Expects:   "A 2xx.",
-			Handshake: "Saving the webhook sends a ping, a form with webhook_id, which may be unsigned: it is refused then, and WooCommerce goes on all the same.",
-			URL:       "https://developer.woocommerce.com/docs/apis/rest-api/v3/webhooks/",
-			Evidence:  Documented,
+			Handshake: "Saving the webhook sends an unsigned ping, a form with webhook_id, which is refused with 401: the webhook is saved all the same.",
+			Note: "WooCommerce does not try again, so keep the inbox up. The delivery id and the topic are not signed, so that a captured request is another message under another id. " +
+				"A message without an id in the body, such as that of an action, is recognized by its content.",
+			URL:      "https://developer.woocommerce.com/docs/apis/rest-api/v3/webhooks/",
+			Evidence: Documented,
 		},
 	},
 	{
@@ -110,7 +131,7 @@ var bodyBase64Senders = []Sender{
 			Covers:   theBody,
 			Retries:  "If the configuration requires acknowledgment: after the next success and then daily, up to 10 times.",
 			Expects:  "200.",
-			Note:     "Turn on \"Include HMAC Signature\" in the Connect configuration. Of an account's keys any of the first five may be configured here.",
+			Note:     "Turn on \"Include HMAC Signature\" in the Connect configuration. Of an account's keys any of the first five may be configured here. If the messages include the documents, raise max_body: how large they get is not documented.",
 			URL:      "https://developers.docusign.com/platform/webhooks/connect/hmac/",
 			Evidence: Documented,
 		},
@@ -121,6 +142,7 @@ var bodyBase64Senders = []Sender{
 		Scheme: HMAC{
 			Config:   base64OfBody("", "HmacSignature").Config,
 			Encoding: "hex",
+			Form:     adyenKey,
 		},
 		Dedupe: onContent(),
 		Doc: Doc{
@@ -134,3 +156,6 @@ var bodyBase64Senders = []Sender{
 		},
 	},
 }
+
+// What both of Shopify's ways have in common.
+const shopifyNote = "The id, the topic, the time and the shop are not signed, so that a captured request with another id and time is another message: the application has to tell it by what is in the body."

@@ -18,7 +18,7 @@ var bodyPrefixSenders = []Sender{
 			Retries:   "None. A delivery can be repeated by hand, and has the same id.",
 			Expects:   "Any 2xx within 10 s, or 30 s from a GitHub Enterprise Server.",
 			Handshake: "Sends a ping, signed as any other message, when the webhook is created: the application gets it.",
-			Note:      "GitHub does not try again by itself, so keep the inbox up. The old X-Hub-Signature is not looked at.",
+			Note:      "GitHub does not try again by itself, so keep the inbox up. The old X-Hub-Signature is not looked at. The content counts, because the id is not signed: of equal messages within 96 hours only the first counts, such as a github_app_authorization that is revoked, authorized and revoked again. Where that matters, say `dedupe 96h on id`.",
 			URL:       "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries",
 			Evidence:  Vector,
 		},

@@ -20,7 +20,7 @@ var requestSenders = []Sender{
 			Covers:   bodyAndURL,
 			Retries:  "For up to 24 hours, with growing delays.",
 			Expects:  "Any 2xx, as soon as possible.",
-			Note:     "Each subscription has its own key: configure all that send to the URL.",
+			Note:     "Each subscription has its own key: configure all that send to the URL. " + urlNeedsPath,
 			URL:      "https://developer.squareup.com/docs/webhooks/step3validate",
 			Evidence: Vector,
 		},
@@ -41,7 +41,7 @@ var requestSenders = []Sender{
 			Retries:   "Reportedly 3 times: after 30, 60 and 120 s.",
 			Expects:   "200.",
 			Handshake: "While the webhook is created, an unsigned HEAD request has to be answered 200: do so with `respond`, before the inbox, for the method HEAD.",
-			Note:      "The URL is the callbackURL of the webhook, letter by letter.",
+			Note:      "The URL is the callbackURL of the webhook, letter by letter. " + urlNeedsPath,
 			URL:       "https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks/",
 			Evidence:  Documented,
 		},
@@ -66,6 +66,9 @@ var requestSenders = []Sender{
 		},
 	},
 }
+
+// A request has a path, even if the URL has none.
+const urlNeedsPath = "Give the URL a path: one without is signed without the slash, and never matches."
 
 // What HubSpot's versions have in common.
 const (

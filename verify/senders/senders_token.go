@@ -30,6 +30,7 @@ var tokenSenders = []Sender{
 		Title:   "Postmark",
 		Scheme:  Basic{},
 		Dedupe:  onContent(),
+		MaxBody: 64 << 20, // attachments of 35 MB in base64, and the text
 		Respond: 200,
 		Doc: Doc{
 			Secret:   "A user and a password of your choice, in the URL of the webhook: https://<user>:<password>@hooks.example.com/….",

@@ -19,11 +19,17 @@ const (
 const (
 	notConfirmed  = "Not confirmed."
 	notDocumented = "Not documented."
+
+	// Of retries, where there is a timestamp.
+	maybeOld = "Whether a retry is signed anew is not documented: if one is refused as expired, `tolerance` has to be larger."
 )
 
 func inHeader(name string) []ID { return []ID{{Header: name}} }
 
 func inJSON(path string) []ID { return []ID{{JSON: path}} }
+
+// onID is for senders whose genuine messages may be equal but for the id.
+func onID() Dedupe { return Dedupe{On: []string{"id"}} }
 
 func onContent() Dedupe { return Dedupe{On: []string{"content"}} }
 
