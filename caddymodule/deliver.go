@@ -158,6 +158,9 @@ func (rec *recorder) result(ctx context.Context, err error) queue.Result {
 	case ctx.Err() != nil:
 		// reverse_proxy writes 499 then, and returns no error.
 		return queue.Result{Err: context.Cause(ctx)}
+	case errors.Is(err, errNoAnswer) && rec.status >= 200:
+		// A handler answered, and called the next one.
+		return rec.result(ctx, nil)
 	case errors.As(err, &handlerErr) && handlerErr.Err != nil:
 		// Its status is the route's own, not an answer of the application.
 		if handlerErr.Err.Error() == "" { // of the directive error

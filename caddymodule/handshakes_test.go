@@ -92,6 +92,23 @@ func TestZoomTestsTheURL(t *testing.T) {
 	x.end(send(secret, `{"event":"meeting.started","event_ts":1654503849681,"payload":{}}`))
 }
 
+// While one secret takes the place of another, the answer is made with the one that
+// Zoom signed with.
+func TestZoomGetsItsOwnSecretsAnswer(t *testing.T) {
+	s := serve(t, "webhook_inbox zoom {\nverify zoom new-secret old-secret\ndeliver "+freeAddr(t)+"\n}\n")
+	const body = `{"payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"},"event_ts":1654503849680,"event":"endpoint.url_validation"}`
+	for _, secret := range []string{"new-secret", "old-secret"} {
+		ts := strconv.FormatInt(time.Now().Unix(), 10)
+		_, answer := s.ask("POST", "/", header(
+			"X-Zm-Request-Timestamp", ts,
+			"X-Zm-Signature", "v0="+hex.EncodeToString(hmacSHA256(secret, "v0:"+ts+":"+body)),
+		), body)
+		if want := hex.EncodeToString(hmacSHA256(secret, "qgg8vlvZRS6UYooatFL8Aw")); !strings.Contains(answer, want) {
+			t.Errorf("%s: answered %q, want one with %s", secret, answer, want)
+		}
+	}
+}
+
 func TestDiscordTestsTheURLs(t *testing.T) {
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -143,6 +160,8 @@ func TestMetaTestsTheURL(t *testing.T) {
 	}
 	x.answers(http.StatusOK, "1158201444", ask("meatyhamhock"))
 	x.refused(ask("another"))
+	t.Setenv("META_VERIFY_TOKEN", "")
+	x.refused(ask(""))
 	x.app.none()
 
 	send := func(secret, body string) request {

@@ -43,7 +43,8 @@ type inbox struct {
 	log     *zap.Logger // follows the newest generation's
 	logTo   *followingCore
 	metrics *metrics
-	memory  budget
+	memory  budget // of all bodies being received
+	passing budget // and of those that are passed through, which is half of it
 
 	// queue is nil until the engine could be opened.
 	queue atomic.Pointer[queue.Queue]
@@ -107,7 +108,7 @@ func openInbox(a *App) (*inbox, error) {
 		ending:      make(map[string]<-chan struct{}),
 		replaced:    make(chan struct{}, 1),
 	}
-	in.memory.limit.Store(a.MaxInFlight)
+	in.allow(a.MaxInFlight)
 	in.logTo = newFollowingCore(a.log)
 	in.log = zap.New(in.logTo)
 	in.stopped, in.stop = context.WithCancel(context.Background())
@@ -235,7 +236,7 @@ func (in *inbox) apply() {
 	if n := len(in.generations); n > 0 {
 		newest := in.generations[n-1]
 		in.logTo.follow(newest.log)
-		in.memory.limit.Store(newest.MaxInFlight)
+		in.allow(newest.MaxInFlight)
 		if q := in.queue.Load(); q != nil {
 			newest.engine.Configure(*q)
 		}
@@ -264,6 +265,13 @@ func (in *inbox) apply() {
 }
 
 // dispatch starts delivering the messages of h's endpoint.
+// allow sets how much memory bodies may take. Those that are passed through wait
+// for an application that may be slow, so that they must leave room for others.
+func (in *inbox) allow(bytes int64) {
+	in.memory.limit.Store(bytes)
+	in.passing.limit.Store(bytes / 2)
+}
+
 func (in *inbox) dispatch(q queue.Queue, h *Handler) *dispatching {
 	ctx, stop := context.WithCancel(in.stopped)
 	d := &dispatching{

@@ -41,6 +41,11 @@ func (h *Handler) loadPassthrough(ctx caddy.Context) error {
 	if len(h.PassthroughRaw) == 0 {
 		return nil
 	}
+	for i, set := range h.PassthroughRaw {
+		if set == nil {
+			return fmt.Errorf("passthrough %d is null: a set of matchers is an object, and {} matches everything", i+1)
+		}
+	}
 	sets, err := ctx.LoadModule(h, "PassthroughRaw")
 	if err != nil {
 		return fmt.Errorf("setting up passthrough: %w", err)
@@ -53,7 +58,6 @@ func (h *Handler) passes(r *http.Request, body []byte) (bool, error) {
 	if len(h.passthrough) == 0 {
 		return false, nil
 	}
-	defer func(read http.Request) { r.Body = read.Body }(*r)
 	for _, set := range h.passthrough {
 		r.Body = newWholeBody(body, http.NoBody) // a matcher may have read the last one
 		if ok, err := set.MatchWithError(r); ok || err != nil {
@@ -64,13 +68,20 @@ func (h *Handler) passes(r *http.Request, body []byte) (bool, error) {
 }
 
 // passThrough sends a verified request through the delivery route at once, and
-// the application's answer to the sender. An error of the route is Caddy's to
-// answer, as that of reverse_proxy in the place of the inbox would be.
-func (h *Handler) passThrough(in *inbox, w http.ResponseWriter, r *http.Request, v verified) error {
+// the application's answer to the sender.
+//
+// An error of the route is answered and logged here: Caddy would log it with the
+// header fields of the request, and a token among them.
+func (h *Handler) passThrough(in *inbox, w http.ResponseWriter, r *http.Request, v verified) {
+	if !in.passing.take(int64(len(v.Body))) {
+		h.refuse(in, w, r, refusal{outcome: overloaded, cause: errNoMemoryToPass})
+		return
+	}
+	defer in.passing.give(int64(len(v.Body)))
 	m, err := h.message(r, v)
 	if err != nil {
 		h.refuse(in, w, r, refusal{outcome: unavailable, cause: err})
-		return nil
+		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), time.Duration(h.AttemptTimeout))
 	defer cancel()
@@ -78,7 +89,7 @@ func (h *Handler) passThrough(in *inbox, w http.ResponseWriter, r *http.Request,
 	d, err := h.newDelivery(ctx, rec, m, 1)
 	if err != nil {
 		h.refuse(in, w, r, refusal{outcome: unavailable, cause: err})
-		return nil
+		return
 	}
 	in.delivering.Store(m.ID, nil)
 	defer in.delivering.Delete(m.ID)
@@ -86,34 +97,47 @@ func (h *Handler) passThrough(in *inbox, w http.ResponseWriter, r *http.Request,
 	in.metrics.received(h.Endpoint, passedThrough)
 	noteID(r, m.ID)
 	begun := time.Now()
-	err = answered(ctx, rec, h.chain.ServeHTTP(rec, d))
-	if ce := h.log.Check(zap.DebugLevel, "webhook passed through"); ce != nil {
+	status, err := answered(ctx, rec, h.chain.ServeHTTP(rec, d))
+	level, text := zap.DebugLevel, "webhook passed through"
+	if err != nil {
+		level, text = zap.ErrorLevel, "webhook not passed through"
+		if rec.Status() < 200 {
+			w.WriteHeader(status)
+		}
+	}
+	if ce := h.log.Check(level, text); ce != nil {
 		ce.Write(
 			zap.String("endpoint", h.Endpoint),
 			zap.Stringer("message", m.ID),
 			zap.String("scheme", m.Scheme),
-			zap.Int("status", rec.Status()),
+			zap.Int("status", status),
 			zap.Duration("took", time.Since(begun)),
 			zap.NamedError("cause", err),
 		)
 	}
-	return err
 }
 
-// answered returns the error of a route that returned err. One that answered
-// nothing and returned no error would come to an answer of 200.
-func answered(ctx context.Context, rec caddyhttp.ResponseRecorder, err error) error {
-	nothing := err == nil && rec.Status() < 200
+var errNoMemoryToPass = errors.New("the bodies being passed through take half of max_in_flight")
+
+// answered returns the status that the sender is answered, and why it is not the
+// application's, after a route that returned err.
+func answered(ctx context.Context, rec caddyhttp.ResponseRecorder, err error) (int, error) {
+	var handlerErr caddyhttp.HandlerError
+	nothing := rec.Status() < 200
 	switch {
-	case nothing && errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return caddyhttp.Error(http.StatusGatewayTimeout, ctx.Err())
-	case nothing && ctx.Err() != nil:
-		return nil // the sender is gone
-	case errors.Is(err, errNoAnswer) && rec.Status() >= 200:
-		return nil // a handler answered, and called the next one
-	case nothing, errors.Is(err, errNoAnswer):
-		return caddyhttp.Error(http.StatusBadGateway, errNoAnswer)
+	case !nothing && (err == nil || errors.Is(err, errNoAnswer)):
+		return rec.Status(), nil // maybe a handler answered, and called the next one
+	case !nothing:
+		return rec.Status(), err
+	case errors.As(err, &handlerErr) && handlerErr.Err != nil && handlerErr.StatusCode != 0:
+		return handlerErr.StatusCode, handlerErr.Err
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return http.StatusGatewayTimeout, ctx.Err()
+	case ctx.Err() != nil:
+		return 499, nil // the sender is gone
+	case err == nil:
+		return http.StatusBadGateway, errNoAnswer
 	default:
-		return err
+		return http.StatusBadGateway, err
 	}
 }

@@ -237,3 +237,19 @@ func TestPassthroughIsLogged(t *testing.T) {
 		t.Error("the log has something of the body")
 	}
 }
+
+// A set of matchers that was left out matches nothing, rather than everything.
+func TestPassthroughOfNothingIsRefused(t *testing.T) {
+	config, _, err := adapt(":8080 {\nwebhook_inbox demo {\nverify bearer token\ndedupe off\npassthrough *\ndeliver app:8080\n}\n}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	if err := validate(config); err != nil {
+		t.Fatal(err)
+	}
+	broken := strings.Replace(string(config), `"passthrough":[{}]`, `"passthrough":[null]`, 1)
+	if err := validate([]byte(broken)); err == nil || !strings.Contains(err.Error(), "passthrough 1 is null") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -43,7 +43,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		h.refuse(in, w, r, refusal{outcome: unavailable, cause: fmt.Errorf("matching passthrough: %w", err)})
 		return nil
 	case passes:
-		return h.passThrough(in, w, r, v)
+		h.passThrough(in, w, r, v)
+		return nil
 	case v.by.handshake != nil:
 		if answer, ok := v.by.handshake(v.Request); ok {
 			in.metrics.received(h.Endpoint, handshake)

@@ -133,10 +133,26 @@ func (s *Sender) describe(v *namedVerifier) {
 	_, v.inHeader = s.row.Scheme.(senders.Token)
 	v.seenURL = s.row.Scheme.Needs().URL && s.PublicURL == ""
 	if s.row.Handshake != nil {
-		v.handshake = func(r *verify.Request) (senders.Answer, bool) {
-			return s.row.Handshake(r, s.secrets)
+		v.handshake = s.handshake
+	}
+}
+
+// handshake answers with the secret that r is signed with, of several.
+func (s *Sender) handshake(r *verify.Request) (senders.Answer, bool) {
+	answer, ok := s.row.Handshake(r, s.secrets)
+	if !ok || len(s.secrets) == 1 {
+		return answer, ok
+	}
+	for _, secret := range s.secrets {
+		v, err := s.row.Scheme.Verifier(senders.Keys{Secrets: []string{secret}, Tolerance: time.Duration(s.Tolerance)})
+		if err != nil {
+			continue // not reached: they were set up together
+		}
+		if _, err := v.Verify(r, time.Now()); err == nil {
+			return s.row.Handshake(r, []string{secret})
 		}
 	}
+	return answer, true
 }
 
 // UnmarshalCaddyfile reads
