@@ -26,7 +26,9 @@ func init() {
 //		key       <key>
 //	}
 //
-// user and client may be repeated.
+// user and client may be repeated. Without a matcher it takes all requests of the
+// site that get as far, and answers those that are no login 400, or 405 if they are
+// no POST: webhooks then have to be in a site of their own, or in a handle before.
 func parseTokenDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h.Next() // webhook_inbox_token
 	args := h.RemainingArgs()

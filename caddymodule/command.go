@@ -30,6 +30,8 @@ Secrets are read from files, or from the standard input for "-", because the
 command line is seen by every user of the system. None is ever printed.
 `,
 		CobraFunc: func(cmd *cobra.Command) {
+			cmd.Args = cobra.NoArgs
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 			cmd.AddCommand(doctorCommand(), sendCommand(), schemesCommand())
 		},
 	})
@@ -76,6 +78,10 @@ func readSecrets(cmd *cobra.Command, paths []string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
+		data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+		if isUTF16(data) {
+			return nil, fmt.Errorf("--secret-file: secret %d is in UTF-16: save the file as UTF-8", i+1)
+		}
 		data = bytes.TrimSuffix(data, []byte("\n"))
 		data = bytes.TrimSuffix(data, []byte("\r"))
 		if len(data) == 0 {
@@ -84,6 +90,15 @@ func readSecrets(cmd *cobra.Command, paths []string) ([]string, error) {
 		secrets[i] = string(data)
 	}
 	return secrets, nil
+}
+
+// isUTF16 reports whether text is what Windows calls Unicode.
+func isUTF16(text []byte) bool {
+	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+		return true
+	}
+	zeros := bytes.Count(text, []byte{0})
+	return len(text) >= 4 && 2*zeros >= len(text)-1
 }
 
 // oneStdin refuses to read two things from the standard input.

@@ -22,9 +22,10 @@ func doctorCommand() *cobra.Command {
 		Short: "Says how a captured request is signed",
 		Long: `
 Takes a request that a sender sent, and the secret, and says which verify accepts
-it: that of a sender known by name, or else a verify hmac, which is searched for
-among the usual headers, encodings, keys and templates. What it prints has verified
-the request. If nothing does, it says what comes close.
+it: that of a sender known by name, if the request tells which, or else one that is
+searched for among the usual headers, encodings, keys and templates. What it prints
+has verified the request, but for one change if it names one. If nothing does, it
+says what comes close, and why that is refused.
 
 The request is a file with the exact bytes, as HTTP/1 has them:
 
@@ -34,9 +35,9 @@ The request is a file with the exact bytes, as HTTP/1 has them:
 
   {"the": "body"}
 
-or the JSON that webhook.site, Pipedream, Beeceptor, Hookdeck, ngrok, httpbin,
-Postman or API Gateway make of it, or a HAR. If a tool has parsed the body, its
-bytes are lost, and with them the signature.
+or the JSON that webhook.site, Pipedream, Hookdeck, ngrok, httpbin, Postman or API
+Gateway make of it, or a HAR. If a tool has parsed the body, its bytes are lost:
+doctor guesses them, and may not find the signature.
 
 The exit status is 0 if the request is genuine, even if it is too old by now.
 `,
@@ -121,48 +122,94 @@ func printFinding(w io.Writer, f doctor.Finding, secrets int, now time.Time) {
 	if secrets > 1 {
 		which = fmt.Sprintf("secret %d is right", f.Secret)
 	}
+	if f.Refused != "" {
+		fmt.Fprintf(w, "It was found how it is signed, and %s, but an inbox does not take the secret: %s. Set another one at the sender, and run doctor with that and a new request.\n", which, f.Refused)
+		return
+	}
 	row, known := senders.Find(f.Name)
 	r := secretOf(f.Name, f.Scheme)
-	r.user, r.publicURL = f.User, f.PublicURL
+	r.user, r.publicURL, r.indent = f.User, f.PublicURL, "\t"
 	inFull, hasFull := r.scheme(f.Scheme)
 	switch {
 	case known:
-		fmt.Fprintf(w, "This is how %s signs (%s), and %s:\n\n%s", row.Title, row.Name, which, indented(r.line(row.Name)))
+		fmt.Fprintf(w, "This is how %s signs (%s), and %s:\n\n%s", row.Title, row.Name, which, r.line(row.Name))
 		if len(f.Like) > 0 {
-			fmt.Fprintf(w, "\nThese sign in the same way: %s.\n", strings.Join(f.Like, ", "))
+			fmt.Fprintf(w, "\nThese sign alike: %s.\n", strings.Join(f.Like, ", "))
 		}
 		if hasFull {
-			fmt.Fprintf(w, "\nWithout the sender's name, and what else is known of it, that is:\n\n%s", indented(inFull))
+			fmt.Fprintf(w, "\nWithout the sender's name, and what else is known of it, that is:\n\n%s", inFull)
 		}
 	default:
-		fmt.Fprintf(w, "This verifies it, and %s:\n\n%s", which, indented(inFull))
+		fmt.Fprintf(w, "This verifies it, and %s:\n\n%s", which, inFull)
 		if len(f.Like) > 0 {
-			fmt.Fprintf(w, "\nThese senders are known to do it in this way: %s.\n", strings.Join(f.Like, ", "))
+			fmt.Fprintf(w, "\nThese sign alike: %s. If it is one of them, its name with the secret is enough.\n", strings.Join(f.Like, ", "))
 		}
 	}
 	fmt.Fprintf(w, "\n%s\n", verdict(f, now))
+	if f.Unsigned {
+		fmt.Fprintf(w, "\n%s\n", unsigned(f.Scheme))
+	}
+	for _, note := range f.Notes {
+		fmt.Fprintf(w, "\n%s\n", note)
+	}
 	if f.PublicURL != "" {
 		fmt.Fprintf(w, "\nThe sender signs the URL that it was given, which begins with %s. If Caddy itself is reached by that, public_url can go.\n", f.PublicURL)
 	}
 	printIDs(w, f, known)
 }
 
+// unsigned says what it means that nothing proves the body.
+func unsigned(scheme senders.Scheme) string {
+	switch scheme.(type) {
+	case senders.JWT:
+		return "The body is not covered: the token says who sent the request, and as long as it lasts it does for any other."
+	case senders.Token, senders.Bearer, senders.Basic, senders.ClientState:
+		return "The body is not covered: nothing is signed, and who sees one request can send others."
+	default:
+		return "The body is not covered by the signature, or not all of it: do not rely on what somebody could have changed."
+	}
+}
+
+// wrongClock follows a time in the future.
+const wrongClock = "A clock is wrong: that of the sender or that of this machine."
+
 // verdict says whether the verifier accepts the request now.
 func verdict(f doctor.Finding, now time.Time) string {
+	if !f.Until.IsZero() || f.Expired && f.Signed.IsZero() {
+		return tokenVerdict(f, now)
+	}
 	age := roughDuration(now.Sub(f.Signed).Abs()) + " ago"
-	if f.Signed.After(now) {
+	future := f.Signed.After(now)
+	if future {
 		age = roughDuration(f.Signed.Sub(now)) + " in the future"
 	}
 	switch {
-	case f.Expired && f.Signed.IsZero():
-		return "It has expired: an inbox refuses it now. That is as it should be for an old capture."
 	case f.Signed.IsZero():
-		return "The signature has no time in it: the request is accepted however old it is."
+		return "There is no time in what is signed: the request is accepted however old it is."
 	case f.Expired:
-		return fmt.Sprintf("It was signed %s (%s), which is too far from now by %s: an inbox refuses it as expired, the tolerance being %s. That is as it should be for an old capture.",
+		text := fmt.Sprintf("It was signed %s (%s), which is too far from now by %s: an inbox refuses it as expired, the tolerance being %s. ",
 			age, f.Signed.UTC().Format(time.RFC3339), roughDuration(f.Late), shortDuration(f.Tolerance))
+		if future {
+			return text + wrongClock
+		}
+		return text + "That is as it should be for an old capture."
+	case future && f.Signed.Sub(now) > time.Second:
+		return fmt.Sprintf("It was signed %s, within the tolerance of %s: an inbox accepts it. %s", age, shortDuration(f.Tolerance), wrongClock)
 	default:
 		return fmt.Sprintf("It was signed %s, within the tolerance of %s: an inbox accepts it.", age, shortDuration(f.Tolerance))
+	}
+}
+
+// tokenVerdict is verdict for a token that holds its times itself.
+func tokenVerdict(f doctor.Finding, now time.Time) string {
+	until := f.Until.UTC().Format(time.RFC3339)
+	switch {
+	case !f.Expired:
+		return fmt.Sprintf("The token says when it expires: the request is accepted until %s, a moment for clocks that differ included.", until)
+	case !f.Until.IsZero() && !now.Before(f.Until):
+		return fmt.Sprintf("The token has expired: it was accepted until %s, and an inbox refuses it now. That is as it should be for an old capture.", until)
+	default:
+		return "The token is of the future, by what it says itself: an inbox refuses it now. " + wrongClock
 	}
 }
 
@@ -179,18 +226,14 @@ func printIDs(w io.Writer, f doctor.Finding, known bool) {
 		fmt.Fprintf(w, "\nThe id of its message is in: %s.\n", strings.Join(places, ", "))
 		return
 	}
-	fmt.Fprint(w, "\nThe scheme has no id. By their names, these may be the id of the message, for duplicates to be recognized:\n\n")
+	fmt.Fprint(w, "\nThe scheme has no id. By their names, these may be the id of the message, for duplicates to be recognized, if two messages never share it:\n\n")
 	for _, id := range f.IDs {
-		remark := "not signed: add dedupe 96h on id content"
+		remark := "not signed: add dedupe 96h on id content, unless two genuine messages can be equal"
 		if id.Signed {
 			remark = "signed"
 		}
 		fmt.Fprintf(w, "\t%s  # %s\n", messageIDLine(id.ID), remark)
 	}
-}
-
-func indented(text string) string {
-	return "\t" + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n\t") + "\n"
 }
 
 // roughDuration writes a duration for people, in its two largest units.

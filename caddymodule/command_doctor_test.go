@@ -4,6 +4,9 @@ package caddymodule_test
 
 import (
 	"bufio"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -60,6 +63,8 @@ func TestDoctorSaysWhatVerifies(t *testing.T) {
 		Encoding: "hex",
 	}
 	square, _ := senders.Find("square")
+	github, _ := senders.Find("github")
+	mailgun, _ := senders.Find("mailgun")
 	now := time.Now()
 	secret := file(t, "secret", doctorSecret+"\n")
 	other := file(t, "other", "another-secret")
@@ -69,7 +74,7 @@ func TestDoctorSaysWhatVerifies(t *testing.T) {
 		want    []string
 		ok      bool
 	}{
-		"fresh": {captured(t, stripe.Scheme, doctorSecret, "{}", now), nil, []string{
+		"fresh": {captured(t, stripe.Scheme, doctorSecret, `{"id":"evt_1"}`, now), nil, []string{
 			"This is how Stripe signs (stripe), and secret 2 is right:\n\n\tverify stripe {env.STRIPE_SECRET}\n",
 			"\tverify hmac {\n\t\tsecret {env.STRIPE_SECRET}\n\t\tsignature header Stripe-Signature key v1\n\t\tsigned {timestamp}.{body}\n\t\ttimestamp key t\n\t}\n",
 			"an inbox accepts it", "The id of its message is in: json id.",
@@ -84,16 +89,41 @@ func TestDoctorSaysWhatVerifies(t *testing.T) {
 			"This verifies it, and secret 2 is right:",
 			"\tverify hmac {\n\t\tsecret {env.SENDER_SECRET} hex\n\t\talgorithm sha512\n\t\tsignature header X-Acme-Signature prefix \"HMAC \" encoding base64\n" +
 				"\t\tsigned {timestamp}:{body}\n\t\ttimestamp header X-Acme-Time unit ms\n\t}\n",
-			"\tmessage_id json id  # signed",
+			"\tmessage_id json id  # signed", "if two messages never share it",
 		}, true},
-		"JWT": {captured(t, senders.JWT{Config: verify.JWTConfig{Algorithm: "HS256", Issuer: "acme", RequireExpiry: true}}, doctorSecret, "{}", now), nil, []string{
-			"\tverify jwt {\n\t\tkey {env.SENDER_SECRET}\n\t\talgorithm HS256\n\t\tissuer acme\n\t\trequire_expiry\n\t}\n",
+		"JWT": {captured(t, senders.JWT{Config: verify.JWTConfig{Algorithm: "HS256", Issuer: "acme", Audience: "inbox", RequireExpiry: true}}, doctorSecret, "{}", now), nil, []string{
+			"\tverify jwt {\n\t\tkey {env.SENDER_SECRET}\n\t\talgorithm HS256\n\t\tissuer acme\n\t\taudience inbox\n\t\trequire_expiry\n\t}\n",
+			"the request is accepted until " + now.Add(6*time.Minute).UTC().Format(time.RFC3339), "The body is not covered: the token says who sent the request",
+		}, true},
+		"JWT with a hash of the body": {captured(t, senders.JWT{Config: verify.JWTConfig{Algorithm: "HS256", BodyClaim: "sha256"}}, doctorSecret, "{}", now), nil, []string{
+			"body_claim sha256", "the request is accepted however old it is",
+		}, true},
+		"JWT of the future": {captured(t, senders.JWT{Config: verify.JWTConfig{Algorithm: "HS256", RequireExpiry: true}}, doctorSecret, "{}", now.Add(time.Hour)), nil, []string{
+			"verify jwt", "an inbox refuses it now. A clock is wrong",
+		}, true},
+		"too far in the future": {captured(t, stripe.Scheme, doctorSecret, "{}", now.Add(time.Hour+10*time.Second)), nil, []string{
+			"It was signed 1 hour and ", "in the future", "refuses it as expired", "A clock is wrong: that of the sender or that of this machine.",
+		}, true},
+		"a little in the future": {captured(t, stripe.Scheme, doctorSecret, "{}", now.Add(time.Minute+10*time.Second)), nil, []string{
+			"in the future, within the tolerance of 5m: an inbox accepts it. A clock is wrong",
+		}, true},
+		"not signed": {captured(t, senders.Token{Header: "X-Acme-Token"}, doctorSecret, "{}", now), nil, []string{
+			"verify token X-Acme-Token {env.SENDER_TOKEN}", "The body is not covered: nothing is signed",
+		}, true},
+		"a part of the body": {captured(t, mailgun.Scheme, doctorSecret, `{"signature":{}}`, now), nil, []string{
+			"These sign alike: mailgun.", "The body is not covered by the signature",
+		}, true},
+		"without a trace of the sender": {captured(t, github.Scheme, doctorSecret, "{}", now), nil, []string{
+			"This verifies it, and secret 2 is right:", "\tverify hmac {\n\t\tsecret {env.SENDER_SECRET}\n\t\tsignature header X-Hub-Signature-256 prefix sha256= encoding hex\n", "These sign alike: github, meta.",
+		}, true},
+		"id that is not signed": {strings.Replace(captured(t, github.Scheme, doctorSecret, "[]", now), "\r\n", "\r\nX-Acme-Delivery: 1\r\nX-Request-Id: 2\r\n", 1), nil, []string{
+			":\n\n\tmessage_id header X-Acme-Delivery  # not signed: add dedupe 96h on id content, unless two genuine messages can be equal\n",
 		}, true},
 		"expired JWT": {captured(t, senders.JWT{Config: verify.JWTConfig{Algorithm: "HS256", RequireExpiry: true}}, doctorSecret, "{}", now.Add(-1000*time.Hour)), nil, []string{
 			"verify jwt", "an inbox refuses it now",
 		}, true},
 		"URL": {captured(t, square.Scheme, doctorSecret, "{}", now), nil, []string{
-			"verify square {env.SQUARE_SECRET} {\n\t\tpublic_url https://hooks.example.com\n\t}", "The signature has no time in it",
+			"verify square {env.SQUARE_SECRET} {\n\t\tpublic_url https://hooks.example.com\n\t}", "There is no time in what is signed",
 		}, true},
 		"re-serialised": {captured(t, stripe.Scheme, doctorSecret, `{"a":1}`, now) + "\n", nil, []string{
 			"Nothing verifies the request as it was captured, but one change makes it right:", "without the one at its end", "verify stripe",
@@ -126,7 +156,19 @@ func TestWhatDoctorPrintsWorks(t *testing.T) {
 	t.Setenv("SENDER_SECRET", doctorSecret)
 	var site strings.Builder
 	var requests []string
-	for _, row := range senders.All() {
+	rows := senders.All()
+	for i, template := range []string{
+		"{timestamp}\n{body}",
+		"{timestamp}\n{http.request.method}\n{http.request.uri}\n{body}",
+		"{http.request.method} {http.request.uri}\n{body}",
+	} {
+		config := verify.HMACConfig{Signature: verify.Signature{Headers: []string{"X-Acme-Signature"}}, Signed: template}
+		if strings.Contains(template, "{timestamp}") {
+			config.Timestamp = &verify.Timestamp{Header: "X-Acme-Time"}
+		}
+		rows = append(rows, senders.Sender{Name: fmt.Sprint("lines_", i), Scheme: senders.HMAC{Config: config}})
+	}
+	for _, row := range rows {
 		switch row.Scheme.(type) {
 		case senders.HMAC, senders.Token, senders.Bearer, senders.Twilio, senders.JWT:
 		default:
@@ -143,7 +185,7 @@ func TestWhatDoctorPrintsWorks(t *testing.T) {
 		for i, block := range blocks {
 			name := fmt.Sprintf("%s-%d", row.Name, i)
 			block = environmentPlaceholder.ReplaceAllString(block, "{env.SENDER_SECRET}")
-			directive := fmt.Sprintf("\twebhook_inbox /%s %s {\n\t%s\n\t\tdedupe 96h on content\n\t\tdeliver 127.0.0.1:1\n\t}\n", name, name, strings.ReplaceAll(block, "\n", "\n\t"))
+			directive := fmt.Sprintf("\twebhook_inbox /%s %s {\n%s\n\t\tdedupe 96h on content\n\t\tdeliver 127.0.0.1:1\n\t}\n", name, name, indent(block, 1))
 			_, warnings, err := adapt("hooks.example.com {\n" + directive + "}\n")
 			if err != nil {
 				t.Fatalf("%s: %v in\n%s", name, err, directive)
@@ -169,5 +211,23 @@ func TestWhatDoctorPrintsWorks(t *testing.T) {
 		if resp := s.send(r.Method, r.RequestURI, r.Header, body); resp.StatusCode/100 != 2 {
 			t.Errorf("%s: status %d", r.RequestURI, resp.StatusCode)
 		}
+	}
+}
+
+// A secret that the sender signs with and an inbox would not take is not printed as
+// if it did.
+func TestDoctorSaysThatTheInboxRefusesTheSecret(t *testing.T) {
+	t.Parallel()
+	secret := file(t, "secret", doctorSecret+" \n")
+	mac := hmac.New(sha256.New, []byte(doctorSecret+" "))
+	mac.Write([]byte("{}"))
+	request := "POST / HTTP/1.1\nHost: a\nX-Acme-Signature: " + hex.EncodeToString(mac.Sum(nil)) + "\n\n{}"
+	out, err := run(t, request, "doctor", "-r", "-", "-s", secret)
+	if err != nil {
+		t.Error(err)
+	}
+	contains(t, out, "an inbox does not take the secret: secret 1 has white space around it")
+	if strings.Contains(out, "verify hmac") || strings.Contains(out, doctorSecret) {
+		t.Errorf("printed:\n%s", out)
 	}
 }

@@ -29,18 +29,58 @@ func (f sendFlags) sender(cmd *cobra.Command) (senders.Sender, senders.Keys, err
 	if f.scheme == "hmac" {
 		return f.hmacSender(cmd)
 	}
-	if f.config != "" {
-		return senders.Sender{}, senders.Keys{}, errors.New("--config is for --scheme hmac")
-	}
-	row, err := findSender(f.scheme)
+	row, err := f.tokenOrSender()
 	if err != nil {
 		return senders.Sender{}, senders.Keys{}, err
 	}
-	if row.Scheme.Needs().User && f.user == "" {
-		return senders.Sender{}, senders.Keys{}, fmt.Errorf("--user is missing, which %s needs", f.scheme)
+	needs := row.Scheme.Needs()
+	switch {
+	case f.config != "":
+		err = errors.New("--config is for --scheme hmac")
+	case needs.User && f.user == "":
+		err = fmt.Errorf("--user is missing, which %s needs", f.scheme)
+	}
+	if err != nil {
+		return senders.Sender{}, senders.Keys{}, err
 	}
 	secrets, err := readSecrets(cmd, f.secretFiles)
 	return row, senders.Keys{Secrets: secrets, User: f.user}, err
+}
+
+// tokenOrSender returns a sender of the table, or one that has a token or a password
+// of its own.
+func (f sendFlags) tokenOrSender() (senders.Sender, error) {
+	switch f.scheme {
+	case "token":
+		if f.tokenHeader == "" {
+			return senders.Sender{}, errors.New("--token-header is missing, which --scheme token needs: the name of the header field, such as X-Token")
+		}
+		return senders.Sender{Name: f.scheme, Scheme: senders.Token{Header: f.tokenHeader}}, nil
+	case "bearer":
+		return senders.Sender{Name: f.scheme, Scheme: senders.Bearer{}}, nil
+	case "basic":
+		return senders.Sender{Name: f.scheme, Scheme: senders.Basic{}}, nil
+	case "public_key", "jwt", "none":
+		return senders.Sender{}, fmt.Errorf("--scheme %s cannot be sent: expected the name of a sender, hmac, token, bearer or basic", f.scheme)
+	default:
+		return findSender(f.scheme)
+	}
+}
+
+// check refuses flags that would have no effect.
+func (f sendFlags) check(needs senders.Needs) error {
+	switch {
+	case f.tokenHeader != "" && f.scheme != "token":
+		return errors.New("--token-header is for --scheme token")
+	case f.user != "" && !needs.User:
+		return fmt.Errorf("--user has no effect: %s has no user", f.scheme)
+	case f.stale != 0 && needs.Tolerance == 0:
+		return fmt.Errorf("--stale has no effect: %s signs no time", f.scheme)
+	case f.publicURL != "" && !needs.URL:
+		return fmt.Errorf("--public-url has no effect: %s does not sign the URL", f.scheme)
+	default:
+		return nil
+	}
 }
 
 // hmacSender returns the sender that a `verify hmac` describes. Its secret is that
@@ -70,6 +110,9 @@ func (f sendFlags) hmacSender(cmd *cobra.Command) (senders.Sender, senders.Keys,
 	if err := h.UnmarshalCaddyfile(d.NewFromNextSegment()); err != nil {
 		return fail(fmt.Errorf("--config: %w", err))
 	}
+	if d.Next() {
+		return fail(errors.New("--config: expected one verify hmac, and nothing behind it"))
+	}
 	var keys senders.Keys
 	if keys.PublicURL, err = resolvePublicURL(h.PublicURL); err != nil {
 		return fail(fmt.Errorf("--config: %w", err))
@@ -78,7 +121,9 @@ func (f sendFlags) hmacSender(cmd *cobra.Command) (senders.Sender, senders.Keys,
 		keys.Secrets, err = readSecrets(cmd, f.secretFiles)
 	} else {
 		var secret string
-		secret, err = resolve(h.Secrets[0].Secret)
+		if secret, err = resolve(h.Secrets[0].Secret); err != nil {
+			return fail(fmt.Errorf("--config: secret 1: %w", err))
+		}
 		keys.Secrets = []string{secret}
 	}
 	scheme := senders.HMAC{
@@ -113,9 +158,9 @@ func findSender(name string) (senders.Sender, error) {
 }
 
 // testBody returns a message of a sender for tests, with the id where its messages
-// have one.
+// have one, and else so that no two are equal.
 func testBody(row senders.Sender, id string) []byte {
-	document := map[string]any{"test": true, "message": "This is a test of the webhook inbox."}
+	document := map[string]any{"id": id, "test": true, "message": "This is a test of the webhook inbox."}
 	switch scheme := row.Scheme.(type) {
 	case senders.Adyen:
 		document = map[string]any{"live": "false", "notificationItems": []any{map[string]any{

@@ -54,7 +54,8 @@ func printSchemes(out io.Writer, rows []senders.Sender) error {
 
 func printScheme(out io.Writer, row senders.Sender) error {
 	r := secretOf(row.Name, row.Scheme)
-	fmt.Fprintf(out, "%s\n\n%s", row.Title, indented(r.line(row.Name)))
+	r.indent = "\t"
+	fmt.Fprintf(out, "%s\n\n%s", row.Title, r.line(row.Name))
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w)
 	for _, f := range factsOf(row) {
@@ -64,7 +65,7 @@ func printScheme(out io.Writer, row senders.Sender) error {
 		return err
 	}
 	if inFull, ok := r.scheme(row.Scheme); ok {
-		fmt.Fprintf(out, "\nWithout the name, and what else is known of the sender, that verify is:\n\n%s", indented(inFull))
+		fmt.Fprintf(out, "\nWithout the name, and what else is known of the sender, that verify is:\n\n%s", inFull)
 	}
 	return nil
 }

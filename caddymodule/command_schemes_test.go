@@ -70,10 +70,17 @@ func TestSnippetsOfTheSendersPage(t *testing.T) {
 	}
 }
 
+// indent moves the lines of a Caddyfile to the right, but for those that are within
+// quotation marks.
 func indent(text string, tabs int) string {
 	var b strings.Builder
+	quoted := false
 	for line := range strings.Lines(text) {
-		b.WriteString(strings.Repeat("\t", tabs) + line)
+		if !quoted {
+			b.WriteString(strings.Repeat("\t", tabs))
+		}
+		b.WriteString(line)
+		quoted = quoted != (strings.Count(line, `"`)%2 == 1)
 	}
 	return b.String()
 }

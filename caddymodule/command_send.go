@@ -10,13 +10,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-webhook-inbox/inbox/verify"
-	"github.com/caddy-webhook-inbox/inbox/verify/senders"
 )
 
 // sendTimeout is how long a test request may take, its answer included.
@@ -25,6 +23,7 @@ const sendTimeout = 30 * time.Second
 // sendFlags is what the command line of send says.
 type sendFlags struct {
 	scheme, config, user, publicURL string
+	tokenHeader                     string
 	secretFiles                     []string
 	body, contentType, method, id   string
 	fields                          []string
@@ -41,7 +40,8 @@ Signs a request in the way of the sender that --scheme names, sends it and says 
 the answer is. Without --body it is a small JSON document of its own.
 
 With --scheme hmac it is signed as the verify hmac says that is in the file of
---config, written as in a Caddyfile.
+--config, written as in a Caddyfile. With --scheme token, bearer or basic, it has the
+secret in the field of --token-header, or in Authorization.
 
 The exit status is 0 if the answer is a 2xx. Redirects are not followed.
 `,
@@ -53,9 +53,10 @@ The exit status is 0 if the answer is a 2xx. Redirects are not followed.
 	}
 	var f sendFlags
 	flags := cmd.Flags()
-	flags.StringVar(&f.scheme, "scheme", "", "Name of the sender, see caddy webhook-inbox schemes; or hmac")
+	flags.StringVar(&f.scheme, "scheme", "", "Name of the sender, see caddy webhook-inbox schemes; or hmac, token, bearer, basic")
 	flags.StringVar(&f.config, "config", "", "File with a verify hmac, for --scheme hmac")
 	flags.StringArrayVarP(&f.secretFiles, "secret-file", "s", nil, "File with the secret, the token or the password, - for the standard input")
+	flags.StringVar(&f.tokenHeader, "token-header", "", "Name of the header field with the token, for --scheme token")
 	flags.StringVar(&f.user, "user", "", "User, for senders that have one")
 	flags.StringVar(&f.publicURL, "public-url", "", "Scheme and host to sign, if the sender was given others than those of the URL")
 	flags.StringVar(&f.body, "body", "", "File with the body, - for the standard input")
@@ -70,7 +71,7 @@ The exit status is 0 if the answer is a 2xx. Redirects are not followed.
 }
 
 func (f sendFlags) run(cmd *cobra.Command, target string) error {
-	if err := oneStdin(append([]string{f.body}, f.secretFiles...)...); err != nil {
+	if err := oneStdin(append([]string{f.body, f.config}, f.secretFiles...)...); err != nil {
 		return err
 	}
 	u, err := url.Parse(target)
@@ -80,76 +81,47 @@ func (f sendFlags) run(cmd *cobra.Command, target string) error {
 	if err := checkPublicURL(f.publicURL); err != nil {
 		return err
 	}
-	f.id = cmp.Or(f.id, freshID())
 	row, keys, err := f.sender(cmd)
 	if err != nil {
 		return err
 	}
-	if row.Scheme.Needs().URL {
-		keys.PublicURL = cmp.Or(f.publicURL, keys.PublicURL, u.Scheme+"://"+u.Host)
+	if err := f.check(row.Scheme.Needs()); err != nil {
+		return err
 	}
-	r, err := f.request(cmd, row, u)
+	m := testMessage{row: row, keys: keys, url: u, id: cmp.Or(f.id, freshID())}
+	if m.fields, m.host, err = f.parseFields(row); err != nil {
+		return err
+	}
+	if row.Scheme.Needs().URL {
+		m.keys.PublicURL = cmp.Or(f.publicURL, keys.PublicURL, u.Scheme+"://"+cmp.Or(m.host, u.Host))
+	}
+	r, err := f.request(cmd, m)
 	if err != nil {
 		return err
 	}
-	switch err := row.Scheme.Sign(keys, r, f.id, time.Now().Add(-f.stale)); {
-	case errors.Is(err, senders.ErrCannotSign):
-		return fmt.Errorf("%s cannot be sent: %w", f.scheme, err)
-	case err != nil:
-		return fmt.Errorf("signing as %s: %w", f.scheme, err)
+	if err := f.sign(r, m); err != nil {
+		return err
 	}
-	return f.send(cmd, u, r)
-}
-
-// request returns the request that is to be signed.
-func (f sendFlags) request(cmd *cobra.Command, row senders.Sender, u *url.URL) (*verify.Request, error) {
-	r := &verify.Request{Method: f.method, URI: u.RequestURI(), Header: make(http.Header)}
-	r.Lookup = func(name string) (string, bool) {
-		value, ok := map[string]string{
-			"http.request.method":    r.Method,
-			"http.request.scheme":    u.Scheme,
-			"http.request.host":      u.Hostname(),
-			"http.request.hostport":  u.Host,
-			"http.request.uri":       r.URI,
-			"http.request.uri.path":  u.EscapedPath(),
-			"http.request.uri.query": u.RawQuery,
-		}[name]
-		return value, ok
+	hasID := carries(r, m.id)
+	if f.id != "" && !hasID {
+		return fmt.Errorf("--id has no place: where %s has its id is in the body, which is that of --body, or nowhere", f.scheme)
 	}
-	r.Body = testBody(row, f.id)
-	if f.body != "" {
-		var err error
-		if r.Body, err = readInput(cmd, "--body", f.body, maxInputFile); err != nil {
-			return nil, err
-		}
+	if !hasID {
+		m.id = ""
 	}
-	r.Header.Set("Content-Type", f.contentType)
-	r.Header.Set("User-Agent", "caddy-webhook-inbox-send")
-	for _, id := range row.MessageID {
-		if id.Header != "" {
-			r.Header.Set(id.Header, f.id)
-		}
-	}
-	for i, field := range f.fields {
-		name, value, ok := strings.Cut(field, ":")
-		if name = strings.TrimSpace(name); !ok || name == "" {
-			return nil, fmt.Errorf("--header %d is no header field: expected one such as \"X-Event: test\"", i+1)
-		}
-		r.Header.Set(name, strings.TrimSpace(value))
-	}
-	return r, nil
+	return f.send(cmd, r, m)
 }
 
 // send sends r and says what came of it. It prints no value of the header: there
 // are tokens in it.
-func (f sendFlags) send(cmd *cobra.Command, u *url.URL, r *verify.Request) error {
+func (f sendFlags) send(cmd *cobra.Command, r *verify.Request, m testMessage) error {
 	out := printable{cmd.OutOrStdout()}
-	target := u.Scheme + "://" + u.Host + r.URI // a scheme may add to it
+	target := m.url.Scheme + "://" + m.url.Host + r.URI // a scheme may add to it
 	request, err := http.NewRequestWithContext(cmd.Context(), r.Method, target, bytes.NewReader(r.Body))
 	if err != nil {
 		return errors.New("the method or a header field cannot be sent")
 	}
-	request.Header = r.Header
+	request.Header, request.Host = r.Header, m.host
 	client := &http.Client{
 		Timeout:       sendTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -176,7 +148,11 @@ func (f sendFlags) send(cmd *cobra.Command, u *url.URL, r *verify.Request) error
 			fmt.Fprintf(out, "%s: %s\n", name, value)
 		}
 	}
-	fmt.Fprintf(out, "\nSent as %s: %d bytes with the id %s, answered after %d ms.\n", f.scheme, len(r.Body), f.id, time.Since(start).Milliseconds())
+	with := ""
+	if m.id != "" {
+		with = " with the id " + m.id
+	}
+	fmt.Fprintf(out, "\nSent as %s: %d bytes%s, answered after %d ms.\n", f.scheme, len(r.Body), with, time.Since(start).Milliseconds())
 	if response.StatusCode/100 != 2 {
 		return fmt.Errorf("the request was not accepted: %d %s", response.StatusCode, http.StatusText(response.StatusCode))
 	}

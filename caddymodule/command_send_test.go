@@ -3,6 +3,7 @@
 package caddymodule_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -116,4 +117,45 @@ func TestSendSignsAsAVerifyHMACSays(t *testing.T) {
 	if _, err := run(t, "00"+doctorSecret, "send", "--scheme", "hmac", "--config", config, "--secret-file", "-", url); err == nil || !strings.Contains(err.Error(), "401") {
 		t.Errorf("with another secret: error %v", err)
 	}
+}
+
+// Two messages that nobody gave an id are two, and not a duplicate, also where the
+// content decides.
+func TestSendIsNoDuplicateOfItself(t *testing.T) {
+	s := serve(t, "webhook_inbox /zoom zoom {\n\tverify zoom "+doctorSecret+"\n\tdeliver 127.0.0.1:1\n}\n"+
+		"webhook_inbox /token token {\n\tverify token X-Acme-Token "+doctorSecret+"\n\tdedupe 96h on content\n\tdeliver 127.0.0.1:1\n}\n"+
+		"webhook_inbox /bearer bearer {\n\tverify bearer "+doctorSecret+"\n\tdedupe 96h on content\n\tdeliver 127.0.0.1:1\n}\n"+
+		"webhook_inbox /basic basic {\n\tverify basic hooks "+doctorSecret+"\n\tdedupe 96h on content\n\tdeliver 127.0.0.1:1\n}")
+	secret := file(t, "secret", "\ufeff"+doctorSecret+"\r\n")
+	for _, args := range [][]string{
+		{"--scheme", "zoom"},
+		{"--scheme", "token", "--token-header", "X-Acme-Token"},
+		{"--scheme", "bearer"},
+		{"--scheme", "basic", "--user", "hooks"},
+	} {
+		for range 2 {
+			out, err := run(t, "", append([]string{"send", "-s", secret, "http://" + s.addr + "/" + args[1]}, args...)...)
+			if err != nil {
+				t.Errorf("%s: %v\n%s", args[1], err, out)
+			}
+			contains(t, out, "with the id test_")
+		}
+		if n := s.metric(fmt.Sprintf(`caddy_webhook_inbox_received_total{endpoint=%q,outcome="accepted"}`, args[1])); n != 2 {
+			t.Errorf("%s: %v messages, want 2", args[1], n)
+		}
+	}
+}
+
+// An id that is nowhere in the request is not said to be there; Host is that of the
+// request.
+func TestSendSaysWhatItSent(t *testing.T) {
+	t.Parallel()
+	var host string
+	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { host = r.Host }))
+	defer app.Close()
+	out, err := run(t, "{}", "send", "--scheme", "stripe", "-s", file(t, "secret", doctorSecret), "--body", "-", "-H", "Host: hooks.example.com", app.URL)
+	if err != nil || host != "hooks.example.com" {
+		t.Errorf("error %v, host %q", err, host)
+	}
+	contains(t, out, "Sent as stripe: 2 bytes, answered")
 }

@@ -97,6 +97,14 @@ func (a *App) startKeys() error {
 		}
 		if err != nil {
 			a.log.Error("logins are answered 503 until the key of the tokens can be made", zap.Error(err))
+			return nil
+		}
+		switch exposed, err := a.keys.protect(); {
+		case err != nil:
+			a.log.Warn("the key of the tokens cannot be made readable by its owner only", zap.String("file", a.keys.path), zap.Error(err))
+		case exposed:
+			a.log.Warn("others could read the key of the tokens until now: if somebody did, remove the file and start Caddy anew",
+				zap.String("file", a.keys.path))
 		}
 		return nil
 	}

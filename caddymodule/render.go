@@ -17,6 +17,7 @@ type rendering struct {
 	secret    string // a placeholder
 	user      string
 	publicURL string
+	indent    string // before each line, but not within a token that has several
 }
 
 // secretOf returns a rendering whose secret comes from an environment variable that
@@ -40,9 +41,9 @@ func (r rendering) line(words ...string) string {
 	for i, word := range words {
 		words[i] = quoteToken(word)
 	}
-	text := "verify " + strings.Join(words, " ")
+	text := r.indent + "verify " + strings.Join(words, " ")
 	if r.publicURL != "" {
-		text += " {\n\tpublic_url " + quoteToken(r.publicURL) + "\n}"
+		text += " {\n" + r.indent + "\tpublic_url " + quoteToken(r.publicURL) + "\n" + r.indent + "}"
 	}
 	return text + "\n"
 }
@@ -56,7 +57,7 @@ func (r rendering) scheme(scheme senders.Scheme) (string, bool) {
 		case s.LeadingZeros:
 			return "", false
 		case s.Encoding != "" && s.Encoding != "whsec":
-			return block("standard_webhooks", []string{"secret", r.secret, s.Encoding}), true
+			return r.block("standard_webhooks", []string{"secret", r.secret, s.Encoding}), true
 		}
 		return r.line("standard_webhooks"), true
 	case senders.Token:
@@ -67,7 +68,7 @@ func (r rendering) scheme(scheme senders.Scheme) (string, bool) {
 		return r.line("basic"), true
 	case senders.HMAC:
 		c := s.Config
-		return block("hmac",
+		return r.block("hmac",
 			without([]string{"secret", r.secret}, s.Encoding, "raw"),
 			option("algorithm", c.Algorithm, "sha256"),
 			signatureLine(c.Signature),
@@ -79,7 +80,7 @@ func (r rendering) scheme(scheme senders.Scheme) (string, bool) {
 		), true
 	case senders.PublicKey:
 		c := s.Config
-		return block("public_key",
+		return r.block("public_key",
 			without([]string{"key", r.secret}, s.Encoding, map[string]string{"ed25519": "hex", "ecdsa-p256": "base64"}[c.Algorithm]),
 			option("algorithm", c.Algorithm, ""),
 			signatureLine(c.Signature),
@@ -95,7 +96,7 @@ func (r rendering) scheme(scheme senders.Scheme) (string, bool) {
 		if c.RequireExpiry {
 			expiry = []string{"require_expiry"}
 		}
-		return block("jwt",
+		return r.block("jwt",
 			without([]string{"key", r.secret}, s.Encoding, ""),
 			option("header", c.Header, "Authorization"),
 			option("algorithm", c.Algorithm, ""),
@@ -113,14 +114,14 @@ func (r rendering) scheme(scheme senders.Scheme) (string, bool) {
 }
 
 // block returns a `verify` with the lines that are not empty.
-func block(name string, lines ...[]string) string {
+func (r rendering) block(name string, lines ...[]string) string {
 	var b strings.Builder
-	b.WriteString("verify " + name + " {\n")
+	b.WriteString(r.indent + "verify " + name + " {\n")
 	for _, words := range lines {
 		if len(words) == 0 {
 			continue
 		}
-		b.WriteByte('\t')
+		b.WriteString(r.indent + "\t")
 		for i, word := range words {
 			if i > 0 {
 				b.WriteByte(' ')
@@ -129,7 +130,7 @@ func block(name string, lines ...[]string) string {
 		}
 		b.WriteByte('\n')
 	}
-	b.WriteString("}\n")
+	b.WriteString(r.indent + "}\n")
 	return b.String()
 }
 
@@ -223,15 +224,26 @@ func shortDuration(d time.Duration) string {
 	return text
 }
 
-// quoteToken writes a word as a token of a Caddyfile.
+// quoteToken writes a word as a token of a Caddyfile. Within quotation marks \ stands
+// for itself, but before one of them: what has both goes between backticks, and what
+// has these too is a heredoc.
 func quoteToken(word string) string {
+	plain := word != "" && word != "{" && word != "}" && !strings.ContainsAny(word, " \t\r\n\"`\\") &&
+		!strings.HasPrefix(word, "#") && !strings.HasPrefix(word, "<<")
 	switch {
-	case strings.Contains(word, `"`) && !strings.Contains(word, "`"):
+	case plain:
+		return word
+	case !strings.ContainsAny(word, `"\`):
+		return `"` + word + `"`
+	case !strings.Contains(word, "`"):
 		return "`" + word + "`"
-	case word == "" || word == "{" || word == "}" || strings.ContainsAny(word, " \t\r\n\"`") ||
-		strings.HasPrefix(word, "#") || strings.HasPrefix(word, "<<") || strings.HasSuffix(word, `\`):
+	case !strings.Contains(word, `\`):
 		return `"` + strings.ReplaceAll(word, `"`, `\"`) + `"`
 	default:
-		return word
+		marker := "END"
+		for strings.Contains(word, marker) {
+			marker += "_"
+		}
+		return "<<" + marker + "\n" + word + "\n" + marker
 	}
 }

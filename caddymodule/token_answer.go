@@ -29,6 +29,7 @@ const (
 func (i *TokenIssuer) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Pragma", "no-cache")
+	i.warn(r)
 	outcome := i.serve(w, r)
 	i.app.countToken(i.Name, outcome)
 	if outcome == tokenIssued {
@@ -61,7 +62,7 @@ func (i *TokenIssuer) serve(w http.ResponseWriter, r *http.Request) (outcome str
 		return tokenBadRequest
 	}
 	now := time.Now()
-	right, wait := i.failures.try(network, now, func() bool { return i.accepts(&l) })
+	right, wait := i.failures.try(network, l.name(), now, func() bool { return i.accepts(&l) })
 	switch {
 	case wait > 0:
 		return answerLimited(w, wait)

@@ -6,6 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,8 +42,16 @@ func init() {
 //
 //	{"access_token": "…", "token_type": "Bearer", "expires_in": 3600}
 //
-// Who fails ten times has to wait then, and is answered 429: so behind a proxy,
-// Caddy must know it as one of its `trusted_proxies`, or all senders are one.
+// A name whose login fails ten times from one address has to wait then, and is
+// answered 429; so has an address, whatever the names, after a hundred times. After
+// a thousand failures of all addresses together, only those that logged in during
+// the last day may log in until there are fewer: ten more each second.
+//
+// So behind a proxy, Caddy must know it as one of its `trusted_proxies`, or all
+// senders are one address. The server must set `trusted_proxies_strict` then: by
+// default Caddy takes the leftmost address of X-Forwarded-For, which is whatever the
+// client wrote, if the proxy appends to it. With that, guesses are never stopped,
+// and others can be locked out. There is a warning when the configuration is loaded.
 //
 // Tokens are not stored. They remain valid when Caddy is reloaded or restarted,
 // until they expire, also if the password is changed: to revoke them, change the
@@ -57,7 +68,8 @@ type TokenIssuer struct {
 	// The OAuth 2.0 clients that may log in. At least one user or client is required.
 	Clients []TokenClient `json:"clients,omitempty"`
 
-	// The name that the token has in the answer. Default: `access_token`.
+	// The name that the token has in the answer, none of those that mean something
+	// else there (RFC 6749, section 5). Default: `access_token`.
 	Attribute string `json:"attribute,omitempty"`
 
 	// How long a token is valid. Default: 1h.
@@ -67,7 +79,9 @@ type TokenIssuer struct {
 	// `openssl rand -base64 32` makes one. Use a placeholder, such as
 	// `{env.TOKEN_KEY}`. Servers that must take each other's tokens need the same.
 	// Default: a key that is made when it is first needed, and kept in the file
-	// `token.key` in the directory of the queue.
+	// `token.key` in the directory of the queue. If the file is removed, that has an
+	// effect when Caddy is started or loads a configuration the next time: a new key
+	// is made then, and no older token is accepted.
 	Key string `json:"key,omitempty"`
 
 	users       register
@@ -78,6 +92,7 @@ type TokenIssuer struct {
 	server      *caddyhttp.Server
 	failures    *failureLimit
 	refusals    *rate.Sometimes // that are logged
+	warned      *sync.Once
 	app         *App
 	log         *zap.Logger
 }
@@ -104,6 +119,9 @@ const (
 	minTokenKey = 32 // bytes
 )
 
+// otherAttributes are the names in an answer that are not the token's.
+var otherAttributes = []string{"token_type", "expires_in", "error", "error_description"}
+
 // CaddyModule returns the Caddy module information.
 func (TokenIssuer) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
@@ -126,7 +144,8 @@ func (i *TokenIssuer) Provision(ctx caddy.Context) error {
 func (i *TokenIssuer) provision(ctx caddy.Context) (err error) {
 	i.log = ctx.Logger()
 	i.refusals = &rate.Sometimes{First: 10, Interval: time.Second}
-	i.failures = new(failureLimit)
+	i.warned = new(sync.Once)
+	i.failures = newFailureLimit()
 	i.verifier = new(atomic.Pointer[verify.JWT])
 	i.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if i.fingerprint, err = newFingerprint(i); err != nil {
@@ -135,8 +154,8 @@ func (i *TokenIssuer) provision(ctx caddy.Context) (err error) {
 	orDefault(&i.Attribute, "access_token")
 	orDefault(&i.Lifetime, caddy.Duration(time.Hour))
 	switch {
-	case i.Attribute == "token_type" || i.Attribute == "expires_in":
-		return fmt.Errorf("attribute %s: it has another meaning in the answer", i.Attribute)
+	case slices.Contains(otherAttributes, i.Attribute):
+		return fmt.Errorf("attribute %s: it has another meaning in the answer, so leave it out or take another name, such as access_token", i.Attribute)
 	case i.Lifetime < caddy.Duration(time.Second):
 		return fmt.Errorf("lifetime is %v: it must be 1s or more", time.Duration(i.Lifetime))
 	case len(i.Users)+len(i.Clients) == 0:
@@ -168,6 +187,19 @@ func (i *TokenIssuer) provision(ctx caddy.Context) (err error) {
 	}
 	i.app = app.(*App)
 	return i.app.registerIssuer(i)
+}
+
+// warn tells the operator, once, that clients can choose the address by which
+// their failures are counted.
+func (i *TokenIssuer) warn(r *http.Request) {
+	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	if !trusted || i.server == nil || i.server.TrustedProxiesStrict != 0 {
+		return
+	}
+	i.warned.Do(func() {
+		i.log.Warn("the limit of failed logins goes by the client's address, and this server takes that from a header field where clients can write it, unless each proxy replaces the field: set trusted_proxies_strict",
+			zap.String("issuer", i.Name), zap.String("server", nameOfServer(i.server)), zap.Strings("client_ip_headers", i.server.ClientIPHeaders))
+	})
 }
 
 // add resolves the placeholders of a name and a secret.

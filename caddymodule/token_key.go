@@ -91,6 +91,19 @@ func (k *keyFile) load() ([]byte, error) {
 	return key, nil
 }
 
+// protect makes a key that others can read readable by its owner only, and reports
+// whether it was not.
+func (k *keyFile) protect() (exposed bool, err error) {
+	info, err := os.Stat(k.path)
+	if err != nil || runtime.GOOS == "windows" { // which has no such modes
+		return false, err
+	}
+	if info.Mode().Perm()&0o077 == 0 {
+		return false, nil
+	}
+	return true, os.Chmod(k.path, info.Mode().Perm()&^0o077)
+}
+
 func readKey(path string) ([]byte, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

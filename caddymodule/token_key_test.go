@@ -92,6 +92,32 @@ func TestADamagedKeyIsAnError(t *testing.T) {
 	}
 }
 
+// A key that others could read is made readable by its owner only, and that they
+// could is said.
+func TestAKeyThatOthersCanRead(t *testing.T) {
+	l := newLogged(t)
+	l.loadLogged("WARN", "", fmt.Sprintf(issuerSite, "127.0.0.1:9"))
+	token := l.token()
+	if found := l.entries("others could read the key"); len(found) > 0 {
+		t.Errorf("of its own key it says %v", found)
+	}
+	l.stop()
+	path := filepath.Join(l.dir, "token.key")
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l.loadLogged("WARN", "", fmt.Sprintf(issuerSite, "127.0.0.1:9"))
+	l.expectEntry("warn", "others could read the key of the tokens until now", entry{"file": path})
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mode := info.Mode().Perm(); mode != 0o600 {
+		t.Errorf("its mode is %o", mode)
+	}
+	l.expect(http.StatusAccepted, "POST", "/", withBearer(token, "1"), "")
+}
+
 // An issuer with a key of its own makes no file, and neither does validating.
 func TestNoKeyIsMadeWithoutNeed(t *testing.T) {
 	t.Setenv("TOKEN_KEY", tokenKey)
@@ -137,7 +163,10 @@ func TestIssuersThatAreRefused(t *testing.T) {
 		{"a short key", issuer(`, "key": "{env.SHORT}"`), "key: it is shorter than 32 bytes: make one with `openssl rand -base64 32`"},
 		{"a key that is not set", issuer(`, "key": "{env.NOT_SET}"`), "key: "},
 		{"a short lifetime", issuer(`, "lifetime": "1ms"`), "lifetime is 1ms"},
-		{"an attribute with another meaning", issuer(`, "attribute": "expires_in"`), "attribute expires_in"},
+		{"an attribute with another meaning", issuer(`, "attribute": "expires_in"`), "attribute expires_in: it has another meaning in the answer"},
+		{"an attribute that is the type's", issuer(`, "attribute": "token_type"`), "attribute token_type: "},
+		{"an attribute that is an error's", issuer(`, "attribute": "error"`), "attribute error: "},
+		{"an attribute that describes an error", issuer(`, "attribute": "error_description"`), "attribute error_description: "},
 		{"one name configured differently", issuer("") + ", " + issuer(`, "lifetime": "2h"`), "differently in lifetime: one name is one issuer"},
 		{"one name configured alike", issuer("") + ", " + issuer(""), ""},
 		{"neither token nor issuer", bearer(""), "token is missing"},

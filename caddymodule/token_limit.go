@@ -4,6 +4,7 @@ package caddymodule
 
 import (
 	"container/list"
+	"crypto/sha256"
 	"net/netip"
 	"sync"
 	"time"
@@ -11,87 +12,152 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A network may fail to log in a few times at once, and after that now and then:
-// somebody who mistypes never notices, and a password cannot be guessed.
+// Logins may fail a few times at once, and after that now and then: somebody who
+// mistypes never notices, and a password cannot be guessed.
 const (
-	failureBurst = 10
-	failureEvery = 6 * time.Second
+	// With one name, from one network: the others behind the same address go on.
+	nameFailureBurst = 10
+	nameFailureEvery = 6 * time.Second
 
-	// maxFailing is how many networks are remembered. Each takes some 200 bytes.
-	maxFailing = 10_000
+	// From one network, with whatever names.
+	networkFailureBurst = 100
+	networkFailureEvery = time.Second
+
+	// From all networks together that have not logged in before. Who has many
+	// addresses cannot guess faster, and cannot keep out who is known.
+	strangerFailureBurst = 1000
+	strangerFailureEvery = time.Second / 10
+
+	// knownFor is how long a network is known after a login.
+	knownFor = 24 * time.Hour
+
+	// maxRemembered is how many there are of each kind at most. Each takes some
+	// 300 bytes.
+	maxRemembered = 10_000
 )
 
-// A failureLimit bounds failed logins, for each network by itself. A login that
-// succeeds costs nothing. The zero value is ready.
+// A failureLimit bounds failed logins. A login that succeeds costs nothing.
 type failureLimit struct {
-	mu       sync.Mutex
-	networks map[netip.Prefix]*list.Element
-	recent   list.List // of *failing, the one that failed last in front
+	mu        sync.Mutex
+	names     recent[failingName, *rate.Limiter]
+	networks  recent[netip.Prefix, *rate.Limiter]
+	known     recent[netip.Prefix, struct{}] // by a login that succeeded
+	strangers *rate.Limiter
 }
 
-type failing struct {
+// failingName is a name in a network. It is hashed, because it can be long.
+type failingName struct {
 	network netip.Prefix
-	limiter *rate.Limiter
-	last    time.Time
+	name    [sha256.Size]byte
 }
 
-// wait returns how long a network has to wait until it may try again; zero: it
-// need not.
+func newFailureLimit() *failureLimit {
+	f := &failureLimit{strangers: rate.NewLimiter(rate.Every(strangerFailureEvery), strangerFailureBurst)}
+	// After that time, a limit is what it was before the first failure.
+	f.names.keep = nameFailureBurst * nameFailureEvery
+	f.networks.keep = networkFailureBurst * networkFailureEvery
+	f.known.keep = knownFor
+	return f
+}
+
+// wait returns how long a network has to wait until it may try again, with any
+// name; zero: it need not.
 func (f *failureLimit) wait(network netip.Prefix, now time.Time) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.waitLocked(network, now)
 }
 
-func (f *failureLimit) waitLocked(network netip.Prefix, now time.Time) time.Duration {
-	e, ok := f.networks[network]
-	if !ok {
-		return 0
+func (f *failureLimit) waitLocked(network netip.Prefix, now time.Time) (wait time.Duration) {
+	if limiter, ok := f.networks.get(network, now); ok {
+		wait = waitFor(limiter, networkFailureEvery, now)
 	}
-	if lack := 1 - e.Value.(*failing).limiter.TokensAt(now); lack > 0 {
-		return time.Duration(lack * float64(failureEvery))
+	if _, ok := f.known.get(network, now); !ok {
+		wait = max(wait, waitFor(f.strangers, strangerFailureEvery, now))
 	}
-	return 0
+	return wait
 }
 
-// try calls right, which is quick, and returns what it returned, unless the
-// network has to wait. However many attempts come at the same time, no more are
-// made than it has left.
-func (f *failureLimit) try(network netip.Prefix, now time.Time, right func() bool) (ok bool, wait time.Duration) {
+func waitFor(limiter *rate.Limiter, every time.Duration, now time.Time) time.Duration {
+	lack := 1 - limiter.TokensAt(now)
+	return max(0, time.Duration(lack*float64(every)))
+}
+
+// try calls right, which is quick, and returns what it returned, unless the name
+// has to wait in the network, or the network. However many attempts come at the
+// same time, no more are made than are left.
+func (f *failureLimit) try(network netip.Prefix, name string, now time.Time, right func() bool) (ok bool, wait time.Duration) {
+	failing := failingName{network, sha256.Sum256([]byte(name))}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if wait := f.waitLocked(network, now); wait > 0 {
+	wait = f.waitLocked(network, now)
+	if limiter, ok := f.names.get(failing, now); ok {
+		wait = max(wait, waitFor(limiter, nameFailureEvery, now))
+	}
+	if wait > 0 {
 		return false, wait
 	}
 	if right() {
+		f.known.note(network, struct{}{}, now)
 		return true, 0
 	}
-	f.fail(network, now)
+	fail(&f.names, failing, nameFailureEvery, nameFailureBurst, now)
+	fail(&f.networks, network, networkFailureEvery, networkFailureBurst, now)
+	if _, ok := f.known.get(network, now); !ok {
+		f.strangers.AllowN(now, 1)
+	}
 	return false, 0
 }
 
-// fail notes a failure. Networks that could fail as often as any other by now are
-// forgotten, and if there are too many, those that failed the longest ago.
-func (f *failureLimit) fail(network netip.Prefix, now time.Time) {
-	if f.networks == nil {
-		f.networks = make(map[netip.Prefix]*list.Element)
-	}
-	e, ok := f.networks[network]
+// fail notes a failure of who.
+func fail[K comparable](of *recent[K, *rate.Limiter], who K, every time.Duration, burst int, now time.Time) {
+	limiter, ok := of.get(who, now)
 	if !ok {
-		e = f.recent.PushFront(&failing{network: network, limiter: rate.NewLimiter(rate.Every(failureEvery), failureBurst)})
-		f.networks[network] = e
+		limiter = rate.NewLimiter(rate.Every(every), burst)
 	}
-	f.recent.MoveToFront(e)
-	n := e.Value.(*failing)
-	n.limiter.AllowN(now, 1)
-	n.last = now
-	for oldest := f.recent.Back(); oldest != e; oldest = f.recent.Back() {
-		n := oldest.Value.(*failing)
-		if len(f.networks) <= maxFailing && now.Sub(n.last) < failureBurst*failureEvery {
+	limiter.AllowN(now, 1)
+	of.note(who, limiter, now)
+}
+
+// recent holds what was noted of late, and of that the last [maxRemembered].
+type recent[K comparable, V any] struct {
+	keep  time.Duration
+	byKey map[K]*list.Element
+	order list.List // of noted[K, V], the last one in front
+}
+
+type noted[K comparable, V any] struct {
+	key   K
+	value V
+	at    time.Time
+}
+
+func (r *recent[K, V]) get(key K, now time.Time) (value V, ok bool) {
+	e := r.byKey[key]
+	if e == nil {
+		return value, false
+	}
+	n := e.Value.(noted[K, V])
+	return n.value, now.Sub(n.at) < r.keep
+}
+
+// note notes something for the time of keep, and forgets what is older.
+func (r *recent[K, V]) note(key K, value V, now time.Time) {
+	if r.byKey == nil {
+		r.byKey = make(map[K]*list.Element)
+	}
+	if e := r.byKey[key]; e != nil {
+		r.order.Remove(e)
+	}
+	last := r.order.PushFront(noted[K, V]{key, value, now})
+	r.byKey[key] = last
+	for e := r.order.Back(); e != last; e = r.order.Back() {
+		oldest := e.Value.(noted[K, V])
+		if len(r.byKey) <= maxRemembered && now.Sub(oldest.at) < r.keep {
 			return
 		}
-		f.recent.Remove(oldest)
-		delete(f.networks, n.network)
+		r.order.Remove(e)
+		delete(r.byKey, oldest.key)
 	}
 }
 

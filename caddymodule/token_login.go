@@ -47,7 +47,16 @@ type login struct {
 	grant  string        // client_credentials, password, or empty
 	user   *credentials  // username and password of the body
 	client []credentials // client_id and client_secret; several readings of Basic
-	basic  bool          // the client is that of the header field
+	basic  bool          // the header field is there, with the client or, beside a user, nothing
+}
+
+// name returns whose password it is that somebody could be guessing. However it is
+// escaped, a name is the same.
+func (l *login) name() string {
+	if l.user != nil {
+		return l.user.name
+	}
+	return l.client[len(l.client)-1].name
 }
 
 // readLogin reads a request for a token: that of an OAuth client (RFC 6749,
@@ -75,6 +84,9 @@ func readLogin(w http.ResponseWriter, r *http.Request) (l login, err error) {
 	case !l.basic && (id != "" || secret != ""):
 		l.client = []credentials{{id, secret}}
 	}
+	if l.user != nil && len(l.client) > 0 && l.client[0].secret == "" && (l.basic || id != "") {
+		l.client = nil // a public client, or none: it proves nothing (RFC 6749, section 4.3)
+	}
 	switch {
 	case l.user != nil && (name == "" || password == ""):
 		return l, invalidRequest("username and password belong together")
@@ -92,11 +104,14 @@ func readLogin(w http.ResponseWriter, r *http.Request) (l login, err error) {
 // form, as RFC 6749 wants it, or as they are.
 func (l *login) readBasic(r *http.Request) error {
 	values := r.Header["Authorization"]
+	if len(values) > 1 {
+		return invalidRequest("the header field Authorization is there twice")
+	}
 	if len(values) == 0 || !strings.HasPrefix(strings.ToLower(values[0]), "basic") {
 		return nil
 	}
 	name, secret, ok := r.BasicAuth()
-	if !ok || len(values) > 1 {
+	if !ok {
 		return invalidRequest("the header field Authorization is malformed")
 	}
 	l.basic = true

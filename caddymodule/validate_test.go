@@ -18,15 +18,15 @@ func TestAdaptedConfigurationsAreValid(t *testing.T) {
 	data := t.TempDir()
 	t.Setenv("XDG_DATA_HOME", data)
 	for name, value := range map[string]string{
-		"TOKEN": "secret-token", "OLD_TOKEN": "old-token",
-		"PASSWORD": "secret-password", "OLD_PASSWORD": "old-password",
+		"TOKEN": "secret-token-of-20-b", "OLD_TOKEN": "old-token-of-20-byte",
+		"PASSWORD": "secret-password-of-26-byte", "OLD_PASSWORD": "old-password",
 		"SVIX_SECRET": "whsec_c2VjcmV0LWtleQ==", "SVIX_SECRET_2": "whsec_b3RoZXIta2V5",
 		"NEW_SECRET": "whsec_bmV3", "OLD_SECRET": "whsec_b2xk", "OLDEST_SECRET": "whsec_b2xkZXN0",
 		"SIGN_SECRET":     "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
 		"OLD_SIGN_SECRET": "whsec_Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=",
 		"STANDARD_SECRET": "whsec_c2VjcmV0LWtleQ==",
 		"PUBLIC_KEY":      "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
-		"HEX_SECRET":      "00ff", "BASE64_SECRET": "c2VjcmV0",
+		"HEX_SECRET":      "00ff00ff00ff00ff00ff00ff00ff00ff", "BASE64_SECRET": "c2VjcmV0",
 		"TOKEN_KEY":   "a key of 32 bytes, which is long enough",
 		"PUBLIC_HOST": "hooks.example.com",
 		"EC_KEY_PEM": "-----BEGIN PUBLIC KEY-----\n" +

@@ -22,7 +22,8 @@ type Bearer struct {
 	Tokens []string `json:"tokens,omitempty"`
 
 	// The name of the issuer whose tokens will do too, for senders that log in to
-	// get one. While its key is not there, requests are answered 503.
+	// get one. While its key is not there, requests are answered 503. That there is
+	// such an issuer is checked when Caddy starts, and not by `caddy validate`.
 	IssuedBy string `json:"issued_by,omitempty"`
 
 	headerVerifier

@@ -31,8 +31,9 @@ type JWT struct {
 	Keys []JWTKey `json:"keys,omitempty"`
 
 	// How the sender signs: `HS256`, `HS384` or `HS512`, with a secret that both sides
-	// have; or `RS256`, `ES256` or `EdDSA`, with a private key. Tokens that name
-	// another algorithm are refused. Required.
+	// have, of 16 bytes at least and better 32, 48 or 64; or `RS256`, `ES256` or
+	// `EdDSA`, with a private key. Tokens that name another algorithm are refused.
+	// Required.
 	Algorithm string `json:"algorithm,omitempty"`
 
 	// The name of the header field. Default: `Authorization`, where the token stands

@@ -121,3 +121,19 @@ func TestJWTOfTheSender(t *testing.T) {
 	app.next()
 	app.next()
 }
+
+// A short secret is refused, unless the sender is one whose users choose a text.
+func TestShortSecretsOfJWTs(t *testing.T) {
+	for verifier, want := range map[string]string{
+		"netlify short":                                "",
+		"jwt short {\n algorithm HS256\n }":            "key 1 is shorter than 16 bytes",
+		"jwt sixteen-bytes-ok {\n algorithm HS256\n }": "",
+	} {
+		config, _, err := adapt(":8080 {\n webhook_inbox demo {\n verify " + verifier + "\n dedupe on content\n deliver app:8080\n }\n}\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("XDG_DATA_HOME", t.TempDir())
+		checkRefused(t, validate(config), "", want)
+	}
+}

@@ -30,6 +30,10 @@ type JWTConfig struct {
 	// no text is both. Hex is possible too, and for EdDSA the 32 bytes alone.
 	Keys []Secret `json:"keys"`
 
+	// ShortSecrets allows secrets of less than 16 bytes, for senders whose users
+	// choose a text. All should have the size of the hash (RFC 7518, section 3.2).
+	ShortSecrets bool `json:"short_secrets,omitempty"`
+
 	// Issuer, Audience and Subject are what the claims iss, aud and sub must be
 	// or, if there are several audiences, contain. Empty: anything.
 	Issuer   string `json:"issuer,omitempty"`
@@ -92,7 +96,11 @@ func NewJWT(config JWTConfig) (v *JWT, err error) {
 		return nil, err
 	}
 	v.bearer = v.config.Header == "Authorization"
-	if v.keys, v.sizes, err = newJWTKeys(config.Algorithm, config.Keys); err != nil {
+	minSecret := minJWTSecret
+	if config.ShortSecrets {
+		minSecret = 0
+	}
+	if v.keys, v.sizes, err = newJWTKeys(config.Algorithm, config.Keys, minSecret); err != nil {
 		return nil, err
 	}
 	switch {

@@ -20,7 +20,7 @@ import (
 
 // newJWTKeys returns the keys of an algorithm of RFC 7518 or RFC 8037, and the
 // sizes that its signatures have.
-func newJWTKeys(algorithm string, secrets []Secret) (keys signatureKeys, s sizes, err error) {
+func newJWTKeys(algorithm string, secrets []Secret, minSecret int) (keys signatureKeys, s sizes, err error) {
 	if len(secrets) == 0 {
 		return nil, s, errors.New("no keys")
 	}
@@ -28,7 +28,7 @@ func newJWTKeys(algorithm string, secrets []Secret) (keys signatureKeys, s sizes
 	case "HS256", "HS384", "HS512":
 		newHash := jwtHash(algorithm)
 		size := newHash().Size()
-		keys, err := newJWTSecrets(secrets, newHash)
+		keys, err := newJWTSecrets(secrets, newHash, minSecret)
 		return keys, sizes{size, size}, err
 	case "RS256":
 		keys, err := newRSAKeys(secrets)
@@ -58,7 +58,11 @@ func jwtHash(algorithm string) func() hash.Hash {
 	}
 }
 
-func newJWTSecrets(secrets []Secret, newHash func() hash.Hash) (keys macKeys, err error) {
+// minJWTSecret is the size in bytes of the shortest secret. RFC 7518, section 3.2,
+// asks for that of the hash, which not all senders make.
+const minJWTSecret = 16
+
+func newJWTSecrets(secrets []Secret, newHash func() hash.Hash, minSize int) (keys macKeys, err error) {
 	for i, secret := range secrets {
 		if secret.Encoding == "" {
 			secret.Encoding = "raw"
@@ -70,6 +74,10 @@ func newJWTSecrets(secrets []Secret, newHash func() hash.Hash) (keys macKeys, er
 		key, err := secret.decode()
 		if err != nil {
 			return nil, fmt.Errorf("key %d %w", i+1, err)
+		}
+		if len(key) < minSize {
+			return nil, fmt.Errorf("key %d is shorter than %d bytes, so that it can be guessed from one token: let the sender use a random one of %d bytes or more",
+				i+1, minSize, newHash().Size())
 		}
 		keys = append(keys, newMACKey(newHash, key))
 	}

@@ -40,6 +40,7 @@ func TestJWTsThatAreRefused(t *testing.T) {
 		"with spaces":                         {signed(" " + claims + "\n"), "ok"},
 		"issued just within the tolerance":    {change(`1700000000`, `1700000060`), "ok"},
 		"issued just within the greatest age": {change(`1700000000`, `1699999400`), "ok"},
+		"valid since 1970":                    {change(`"exp"`, `"nbf":0,"exp"`), "ok"},
 
 		"nothing":                            {"", "missing"},
 		"alg none":                           {encodeURL([]byte(`{"alg":"none"}`)) + "." + encodeURL([]byte(claims)) + ".", "malformed"},
@@ -95,6 +96,9 @@ func TestJWTsThatAreRefused(t *testing.T) {
 		"issued at a text":                   {change(`1700000000`, `"1700000000"`), "malformed"},
 		"issued at null":                     {change(`1700000000`, `null`), "malformed"},
 		"issued before time":                 {change(`1700000000`, `-1`), "malformed"},
+		"issued in 1970":                     {change(`1700000000`, `0`), "expired"},
+		"valid before time":                  {change(`"exp"`, `"nbf":-1,"exp"`), "malformed"},
+		"expired in 1970":                    {change(`1700003600`, `0`), "expired"},
 		"issued beyond time":                 {change(`1700000000`, `1e400`), "malformed"},
 		"issued in milliseconds":             {change(`1700000000`, `1700000000000`), "malformed"},
 		"issued ahead":                       {change(`1700000000`, `1700000061`), "expired"},
@@ -126,6 +130,27 @@ func TestJWTsThatAreRefused(t *testing.T) {
 	})
 }
 
+// A token without an age limit may have been issued in 1970, which is a date as any
+// other. A secret of 16 bytes is long enough, and a shorter one where that is said.
+func TestJWTsThatAreJustAccepted(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		secret string
+		short  bool
+	}{
+		"16 bytes":         {"sixteen bytes ok", false},
+		"a secret of ours": {jwtSecret, false},
+		"a short one":      {"short", true},
+	} {
+		config := jwtConfig()
+		config.Keys[0].Text, config.ShortSecrets = c.secret, c.short
+		token := writeJWT(`{"alg":"HS256"}`, `{"iat":0,"nbf":0.0}`, c.secret)
+		if _, err := newJWT(t, config).Verify(withToken(token, ""), jwtNow); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // A token signed with the text of a public key as its secret is refused, whatever
 // it says of its algorithm.
 func TestAPublicKeyIsNoSecretOfJWTs(t *testing.T) {
@@ -151,14 +176,20 @@ func TestJWTConfigurationsThatCannotBeMeantAreRefused(t *testing.T) {
 		change func(*verify.JWTConfig)
 		says   string
 	}{
-		"no algorithm":              {func(c *verify.JWTConfig) { c.Algorithm = "" }, "no algorithm: expected HS256"},
-		"none":                      {func(c *verify.JWTConfig) { c.Algorithm = "none" }, `"none": expected HS256`},
-		"no keys":                   {func(c *verify.JWTConfig) { c.Keys = nil }, "no keys"},
-		"an empty key":              {func(c *verify.JWTConfig) { c.Keys[0].Text = "" }, "key 1 is empty"},
-		"a secret for a public key": {func(c *verify.JWTConfig) { c.Algorithm = "RS256" }, "key 1 is not base64: expected the base64 of the key in SPKI form"},
-		"an EC key for RSA":         {func(c *verify.JWTConfig) { c.Algorithm, c.Keys[0].Text = "RS256", otherECDSAKey(t) }, "is no RSA public key"},
-		"an RSA key for EC":         {func(c *verify.JWTConfig) { c.Algorithm, c.Keys[0].Text = "ES256", otherRSAKey(t) }, "is no P-256 public key"},
-		"an RSA key for EdDSA":      {func(c *verify.JWTConfig) { c.Algorithm, c.Keys[0].Text = "EdDSA", otherRSAKey(t) }, "is no ed25519 public key"},
+		"no algorithm":             {func(c *verify.JWTConfig) { c.Algorithm = "" }, "no algorithm: expected HS256"},
+		"none":                     {func(c *verify.JWTConfig) { c.Algorithm = "none" }, `"none": expected HS256`},
+		"no keys":                  {func(c *verify.JWTConfig) { c.Keys = nil }, "no keys"},
+		"an empty key":             {func(c *verify.JWTConfig) { c.Keys[0].Text = "" }, "key 1 is empty"},
+		"a short secret":           {func(c *verify.JWTConfig) { c.Keys[0].Text = "fifteen bytes !" }, "key 1 is shorter than 16 bytes, so that it can be guessed from one token: let the sender use a random one of 32 bytes"},
+		"a short secret for HS512": {func(c *verify.JWTConfig) { c.Algorithm, c.Keys[0].Text = "HS512", "fifteen bytes !" }, "of 64 bytes or more"},
+		"a secret that is short once decoded": {func(c *verify.JWTConfig) {
+			c.Keys[0] = verify.Secret{Text: strings.Repeat("ab", 15), Encoding: "hex"}
+		}, "key 1 is shorter than 16 bytes"},
+		"an empty key where short ones will do": {func(c *verify.JWTConfig) { c.Keys[0].Text, c.ShortSecrets = "", true }, "key 1 is empty"},
+		"a secret for a public key":             {func(c *verify.JWTConfig) { c.Algorithm = "RS256" }, "key 1 is not base64: expected the base64 of the key in SPKI form"},
+		"an EC key for RSA":                     {func(c *verify.JWTConfig) { c.Algorithm, c.Keys[0].Text = "RS256", otherECDSAKey(t) }, "is no RSA public key"},
+		"an RSA key for EC":                     {func(c *verify.JWTConfig) { c.Algorithm, c.Keys[0].Text = "ES256", otherRSAKey(t) }, "is no P-256 public key"},
+		"an RSA key for EdDSA":                  {func(c *verify.JWTConfig) { c.Algorithm, c.Keys[0].Text = "EdDSA", otherRSAKey(t) }, "is no ed25519 public key"},
 		"a short RSA key": {func(c *verify.JWTConfig) {
 			c.Algorithm, c.Keys[0].Text = "RS256", base64.StdEncoding.EncodeToString(jwtSPKI(t, short))
 		}, "1024 bits: expected 2048 to 8192"},

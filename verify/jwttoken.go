@@ -136,10 +136,10 @@ func readAudience(value []byte) (audience []string, err error) {
 	return audience, nil
 }
 
-// numericDate reads seconds since 1970, of which there may be fractions.
+// numericDate reads seconds since 1970, zero or more, maybe with a fraction.
 func numericDate(value []byte) (time.Time, bool) {
 	seconds, err := strconv.ParseFloat(string(value), 64) // refuses JSON that is no number
-	if err != nil || !(seconds > 0) || seconds > maxSeconds {
+	if err != nil || !(seconds >= 0) || seconds > maxSeconds {
 		return time.Time{}, false
 	}
 	whole, fraction := math.Modf(seconds)

@@ -80,6 +80,8 @@ func TestAlteredSecrets(t *testing.T) {
 		"quotation marks":          {textSecret, `"` + textSecret + `"`, "quotation marks"},
 		"line break at the sender": {withBreak, textSecret, "with a line break at its end"},
 		"prefix is no part":        {textSecret, "whsec_" + textSecret, "without that prefix"},
+		"NAME=value":               {textSecret, "export SECRET='" + textSecret + "'", "a line such as NAME=value"},
+		"a file of them":           {textSecret, "A=1\nSECRET=" + textSecret + "\nB=2", "a line such as NAME=value"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -207,7 +209,7 @@ func TestRemarks(t *testing.T) {
 	}{
 		"another secret":        {fields: map[string]string{"X-Hub-Signature-256": "sha256=" + foreign}, want: "X-Hub-Signature-256 is there, as it is for github, meta"},
 		"form of the secret":    {fields: map[string]string{"Webhook-Id": "1", "Webhook-Timestamp": "1700000000", "Webhook-Signature": "v1,x"}, secret: "not base64!", want: "Secret 1 cannot be one of"},
-		"public key":            {fields: map[string]string{"X-Signature-Ed25519": hex.EncodeToString(make([]byte, 64)), "X-Signature-Timestamp": "1"}, want: "discord, which signs with a private key"},
+		"public key":            {fields: map[string]string{"X-Signature-Ed25519": hex.EncodeToString(make([]byte, 64)), "X-Signature-Timestamp": "1"}, want: "for discord, but it is made with a private key"},
 		"form of a public key":  {fields: map[string]string{"X-Signature-Ed25519": hex.EncodeToString(make([]byte, 64))}, secret: "no key", want: "Secret 1 cannot be one of discord: key 1"},
 		"unknown private key":   {fields: map[string]string{"X-Acme-Signature": base64.StdEncoding.EncodeToString(make([]byte, 64))}, want: "size of a signature with a private key"},
 		"checksum":              {fields: map[string]string{"X-Checksum": hex.EncodeToString(hash[:])}, want: "X-Checksum is a hash of the body alone"},

@@ -138,13 +138,16 @@ func lookup(r *verify.Request, scheme, hostport string) func(string) (string, bo
 	}
 }
 
+// isFieldName reports whether a field of the header can have a name.
+func isFieldName(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
+	})
+}
+
 // addHeader adds a field of the header, if name can be the name of one.
 func (d *draft) addHeader(name, value string) error {
-	valid := func(c rune) bool {
-		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
-			strings.ContainsRune("!#$%&'*+-.^_`|~", c)
-	}
-	if name == "" || strings.ContainsFunc(name, func(c rune) bool { return !valid(c) }) {
+	if !isFieldName(name) {
 		return errors.New("the name of a header field holds something else than letters, digits, - and the like")
 	}
 	if d.header == nil {

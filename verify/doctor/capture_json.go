@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -18,7 +19,7 @@ var (
 	targetNames  = []string{"url", "fullUrl", "full_url", "requestUrl", "request_url", "uri", "originalUrl", "rawPath", "path"}
 	queryNames   = []string{"rawQueryString", "queryString", "querystring", "query_string", "query"}
 	headerNames  = []string{"headers", "header", "requestHeaders", "request_headers", "multiValueHeaders"}
-	wrapperNames = []string{"request", "data", "event", "log", "entries", "requests", "items", "results"}
+	wrapperNames = []string{"request", "data", "event", "log", "entries", "requests", "items", "item", "results"}
 )
 
 // An object is a JSON object whose values are as they were written.
@@ -34,13 +35,19 @@ func parseJSON(data []byte) (draft, error) {
 		return draft{}, err
 	}
 	// ngrok keeps the bytes, beside what it read from them.
-	if raw, ok := decodeBase64(o.text("raw")); ok && len(raw) > 0 {
+	if raw, ok := decodeBase64(withoutWhiteSpace(o.text("raw"))); ok && len(raw) > 0 {
 		return parseRaw(raw)
 	}
 	d := draft{
 		method: strings.ToUpper(o.text(methodNames...)),
 		target: o.text(targetNames...),
 		query:  o.text(queryNames...),
+	}
+	if d.target == "" { // Postman
+		d.target = asObject(o["url"]).text("raw")
+	}
+	if d.query == "" {
+		d.readParameters(o)
 	}
 	if d.method == "" { // API Gateway
 		d.method = strings.ToUpper(asObject(asObject(o["requestContext"])["http"]).text(methodNames...))
@@ -89,6 +96,9 @@ func (d *draft) readHeaders(value json.RawMessage) error {
 		}
 	}
 	for _, field := range asList(value) {
+		if string(asObject(field)["disabled"]) == "true" { // Postman
+			continue
+		}
 		name, v := asObject(field).text("name", "key"), asObject(field)["value"]
 		if pair := asList(field); len(pair) == 2 {
 			name, _ = asText(pair[0])
@@ -114,9 +124,38 @@ func (d *draft) addField(name string, value json.RawMessage) error {
 	case strings.HasPrefix(name, ":"):
 		return nil
 	case !ok:
-		return errors.New("a header field of the capture has a value that is no text")
+		return fmt.Errorf("the header field %s of the capture has a value that is no text: remove it, or write its value as a text", quoted(name))
 	}
 	return d.addHeader(name, text)
+}
+
+// readParameters makes a query of what version 1 of API Gateway keeps decoded, in an
+// order of its own.
+func (d *draft) readParameters(o object) {
+	query := make(url.Values)
+	for name, value := range asObject(o["multiValueQueryStringParameters"]) {
+		for _, v := range asList(value) {
+			if text, ok := asText(v); ok {
+				query.Add(name, text)
+			}
+		}
+	}
+	for name, value := range asObject(o["queryStringParameters"]) {
+		if text, ok := asText(value); ok && !query.Has(name) {
+			query.Set(name, text)
+		}
+	}
+	if d.query = query.Encode(); d.query != "" && !strings.Contains(d.target, "?") {
+		d.remark("The capture holds the query of the URL decoded: it may have been in another order and with other escapes, which counts if the URL is signed.")
+	}
+}
+
+// quoted returns the name of a header field for an error, unless it can be none.
+func quoted(name string) string {
+	if !isFieldName(name) || len(name) > 64 {
+		return "with a name that can be none"
+	}
+	return name
 }
 
 // first returns the value of the first name that has one.

@@ -25,8 +25,8 @@ func parseRaw(data []byte) (draft, error) {
 		line, rest, more := bytes.Cut(data, []byte("\n"))
 		number++
 		text := strings.TrimRight(string(line), "\r")
-		if first && strings.HasPrefix(text, "* ") && more {
-			data = rest // a remark of curl -v
+		if (first || curl) && isRemark(text) && more {
+			data = rest
 			continue
 		}
 		if first {
@@ -51,8 +51,38 @@ func parseRaw(data []byte) (draft, error) {
 	if d.header == nil {
 		return draft{}, errors.New("the capture has no header fields: expected a line such as POST /hooks HTTP/1.1, header fields, an empty line and the body")
 	}
+	if curl {
+		d.withoutAnswer()
+	}
 	d.delimitBody()
 	return d, nil
+}
+
+// isRemark reports whether a line is one that curl -v writes between others.
+func isRemark(line string) bool {
+	return strings.HasPrefix(line, "* ") || line == "*" || strings.HasPrefix(line, "} [") || strings.HasPrefix(line, "{ [")
+}
+
+// withoutAnswer removes from the body what curl -v writes after the header: it does
+// not write the body itself.
+func (d *draft) withoutAnswer() {
+	body := d.body
+	for {
+		line, rest, more := bytes.Cut(body, []byte("\n"))
+		switch {
+		case isRemark(strings.TrimRight(string(line), "\r")):
+			if body = rest; !more {
+				body = nil
+			}
+			d.body = body
+		case bytes.HasPrefix(line, []byte("< HTTP/")):
+			d.body = nil
+			d.remark("The capture is of curl -v, which does not write the body of a request: save it beside, and put it after the empty line.")
+			return
+		default:
+			return
+		}
+	}
 }
 
 // readLine reads a line of the head. The first may be the request line; without

@@ -53,6 +53,16 @@ func TestCaptureForms(t *testing.T) {
 		"HAR": `{"log": {"version": "1.2", "entries": [{"request": {"method": "POST", "url": "https://hooks.example.com/hooks?a=1", "headers": [
 			{"name": ":authority", "value": "hooks.example.com"}, {"name": "X-Signature", "value": "sha256=abc"}, {"name": "Content-Type", "value": "application/json"}],
 			"postData": {"mimeType": "application/json", "text": "` + body + `"}}}]}}`,
+		"Postman": `{"info": {"name": "hooks"}, "item": [{"name": "a hook", "request": {"method": "POST", "header": [
+			{"key": "X-Signature", "value": "sha256=abc"}, {"key": "Content-Type", "value": "application/json"}, {"key": "X-Signature", "value": "old", "disabled": true}],
+			"body": {"mode": "raw", "raw": "` + body + `", "options": {"raw": {"language": "json"}}},
+			"url": {"raw": "https://hooks.example.com/hooks?a=1", "host": ["hooks", "example", "com"], "path": ["hooks"]}}}]}`,
+		"flag beside the body": `{"method": "POST", "url": "https://hooks.example.com/hooks?a=1", "headers": {"X-Signature": "sha256=abc", "Content-Type": "application/json"},
+			"bodyBase64": true, "body": "eyJuIjog\r\nMX0K\n"}`,
+		"base64 beside a text": `{"method": "POST", "url": "https://hooks.example.com/hooks?a=1", "headers": {"X-Signature": "sha256=abc", "Content-Type": "application/json"},
+			"bodyBase64": "eyJuIjogMX0K", "body": "?"}`,
+		"curl -v, remarks between": "* Trying 192.0.2.1\n> POST /hooks?a=1 HTTP/1.1\n> Host: hooks.example.com\n* a remark\n> X-Signature: sha256=abc\n} [9 bytes data]\n" +
+			"> Content-Type: application/json\n> \n* upload completely sent off: 9 bytes\n{\"n\": 1}\n",
 		"pairs": `{"method": "post", "uri": "/hooks?a=1", "headers": [["Host", "hooks.example.com"], ["X-Signature", "sha256=abc"], ["Content-Type", "application/json"]], "raw_body": "` + body + `"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -97,6 +107,8 @@ func TestCaptureRemarks(t *testing.T) {
 		"parsed":           {`{"method": "POST", "headers": {"a": "b"}, "body": {"z": 1, "a": [true, "/"]}}`, "re-serialised", `{"z":1,"a":[true,"/"]}`},
 		"form":             {`{"method": "POST", "headers": {"a": "b"}, "data": "", "form": {"z": "1"}}`, "re-serialised", ""},
 		"not base64":       {`{"method": "POST", "headers": {"a": "b"}, "body": "{}", "isBase64Encoded": true}`, "not: it is taken as it stands", "{}"},
+		"curl -v":          {"> POST / HTTP/1.1\n> A: b\n> \n* sent off\n< HTTP/1.1 200 OK\n< \nok", "does not write the body", ""},
+		"parameters":       {`{"httpMethod": "POST", "path": "/", "headers": {"a": "b"}, "queryStringParameters": {"a": "1", "b": "2 3"}, "body": "body"}`, "in another order", "body"},
 		"no method":        {"A: b\n\nbody", "POST is assumed", "body"},
 		"cut off":          {"POST / HTTP/1.1\nContent-Length: 9\n\nbody", "4 bytes, but Content-Length says 9", "body"},
 		"too long":         {"POST / HTTP/1.1\nContent-Length: 4\n\nbody, and more", "the first 4 are taken", "body"},
@@ -132,7 +144,9 @@ func TestCaptureErrors(t *testing.T) {
 		"no headers":       {`{"method": "POST", "body": "s3cret"}`, "without a request"},
 		"several requests": {`{"data": [{"headers": {}}, {"headers": {}}]}`, "list of 2 requests"},
 		"odd headers":      {`{"headers": "s3cret"}`, "a form that is not known"},
-		"odd value":        {`{"headers": {"a": {"b": "s3cret"}}}`, "no text"},
+		"odd value":        {`{"headers": {"a": {"b": "s3cret"}}}`, "header field a of the capture has a value that is no text"},
+		"null value":       {`{"headers": {"Content-Length": null}}`, "header field Content-Length of"},
+		"null in a list":   {`{"headers": [{"name": "s3 cret", "value": null}]}`, "a name that can be none"},
 		"ftp":              {`{"url": "ftp://s3cret/", "headers": {}}`, "neither http nor https"},
 		"space in the URL": {`{"url": "/s3cret /", "headers": {}}`, "space"},
 	} {

@@ -45,8 +45,8 @@ func (r Report) Genuine() bool {
 
 // A Finding is a verifier that accepts the request.
 type Finding struct {
-	// Name is that of the sender, empty if none in the table signs like this. Like
-	// are others that sign in the same way.
+	// Name is that of the sender, empty if none in the table signs like this, or if
+	// nothing in the request tells which of them. Like are others that sign alike.
 	Name string
 	Like []string
 
@@ -59,6 +59,16 @@ type Finding struct {
 	User      string
 	PublicURL string
 
+	// Refused is empty if the inbox takes the secret as it was given. Otherwise it is
+	// why not, though the sender signs with it.
+	Refused string
+
+	// Unsigned says that nothing proves the body.
+	Unsigned bool
+
+	// Notes are sentences about the finding, for people.
+	Notes []string
+
 	// Expired says that the verifier refuses the request now, because it is too old.
 	Expired bool
 
@@ -67,6 +77,10 @@ type Finding struct {
 	Signed    time.Time
 	Late      time.Duration
 	Tolerance time.Duration
+
+	// Until is when the inbox refuses the request from, by the expiry that it holds
+	// itself; zero if it holds none.
+	Until time.Time
 
 	// IDs are where the request has what may be the id of its message, the likeliest
 	// first. It is empty if the scheme has an id.
@@ -124,6 +138,7 @@ func diagnose(r *verify.Request, secrets []string, publicURL string, now time.Ti
 	}
 	for i := range findings {
 		findings[i].IDs = d.idsFor(findings[i])
+		findings[i].Until = d.until(findings[i].Scheme)
 	}
 	report := Report{Findings: findings, Remarks: d.remarks(findings)}
 	if left <= 0 {
@@ -162,7 +177,7 @@ func (d diagnosis) try(scheme senders.Scheme, keys senders.Keys) (Finding, bool)
 	f := Finding{Scheme: scheme, User: keys.User, PublicURL: keys.PublicURL}
 	f.Tolerance = scheme.Needs().Tolerance
 	long := keys
-	if f.Tolerance != 0 {
+	if _, isJWT := scheme.(senders.JWT); isJWT || f.Tolerance != 0 {
 		long.Tolerance = longTolerance
 	}
 	current, err := scheme.Verifier(keys)
@@ -179,6 +194,7 @@ func (d diagnosis) try(scheme senders.Scheme, keys senders.Keys) (Finding, bool)
 		return Finding{}, false
 	}
 	f.traits = v.Traits()
+	f.Unsigned = f.traits.Covers == nil || !f.traits.Covers("body")
 	f.Signed = claims.Timestamp
 	if f.Tolerance != 0 && !f.Signed.IsZero() {
 		f.Late = max(0, d.now.Sub(f.Signed).Abs()-f.Tolerance)

@@ -3,13 +3,17 @@
 package doctor
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caddy-webhook-inbox/inbox/verify"
 	"github.com/caddy-webhook-inbox/inbox/verify/senders"
@@ -29,6 +33,14 @@ func (d diagnosis) jwts() []Finding {
 			Issuer:        claims.text("iss"),
 			RequireExpiry: claims["exp"] != nil,
 		}
+		audiences := audiencesOf(claims)
+		var notes []string
+		if len(audiences) > 0 {
+			config.Audience = audiences[0]
+		}
+		if len(audiences) > 1 {
+			notes = []string{"The token is for several audiences. The first of them is printed: see that it is yours."}
+		}
 		if name != "Authorization" {
 			config.Header = name
 		}
@@ -36,7 +48,7 @@ func (d diagnosis) jwts() []Finding {
 		for i, secret := range d.secrets {
 			for _, encoding := range []string{"", "base64", "hex"} {
 				if f, ok := d.try(senders.JWT{Config: config, Encoding: encoding}, senders.Keys{Secrets: []string{secret}}); ok {
-					f.Secret = i + 1
+					f.Secret, f.Notes = i+1, notes
 					findings = append(findings, f)
 					break
 				}
@@ -75,4 +87,32 @@ func bodyClaim(claims object, body []byte) (name, encoding string) {
 		}
 	}
 	return "", ""
+}
+
+// audiencesOf returns those that a token is for.
+func audiencesOf(claims object) (list []string) {
+	if text := claims.text("aud"); text != "" {
+		return []string{text}
+	}
+	for _, value := range asList(claims["aud"]) {
+		if text, ok := asText(value); ok && text != "" {
+			list = append(list, text)
+		}
+	}
+	return list
+}
+
+// until returns when a token of the request is refused from; zero if it does not
+// say so, or the scheme is none with a token.
+func (d diagnosis) until(scheme senders.Scheme) time.Time {
+	s, ok := scheme.(senders.JWT)
+	if !ok {
+		return time.Time{}
+	}
+	_, claims, ok := readJWT(strings.TrimPrefix(d.r.Header.Get(Headers(s)[0]), "Bearer "))
+	seconds, err := strconv.ParseFloat(claims.text("exp"), 64)
+	if !ok || err != nil || math.Abs(seconds) > 1e11 {
+		return time.Time{}
+	}
+	return time.Unix(int64(seconds), 0).Add(cmp.Or(s.Config.Tolerance, verify.DefaultLeeway))
 }

@@ -54,6 +54,12 @@ func (k secretKey) with(encoding string, b []byte) secretKey {
 
 var secretPrefix = regexp.MustCompile(`^[A-Za-z0-9]+_`)
 
+// assignment is a line of a file with variables of the environment.
+var assignment = regexp.MustCompile(`^(?:export )?[A-Za-z_][A-Za-z0-9_]*=(.*[^=].*)$`)
+
+// maxAltered is how many lines of a file of such lines are tried.
+const maxAltered = 16
+
 // alteredSecrets returns the texts that a secret may have been meant to be, each
 // with a sentence that says how it differs from what was given.
 func alteredSecrets(number int, text string) []secretKey {
@@ -66,6 +72,11 @@ func alteredSecrets(number int, text string) []secretKey {
 	trimmed := strings.TrimSpace(text)
 	add(trimmed, "Secret %d has white space around it that does not belong to it: remove it.")
 	add(strings.Trim(trimmed, `"'`), "Secret %d has quotation marks around it that do not belong to it: remove them.")
+	for line := range strings.Lines(trimmed) {
+		if m := assignment.FindStringSubmatch(strings.TrimSpace(line)); m != nil && len(list) < maxAltered {
+			add(strings.Trim(m[1], `"'`), "Secret %d is a line such as NAME=value, of which the value alone is the secret: remove what stands before it.")
+		}
+	}
 	if prefix := secretPrefix.FindString(trimmed); prefix != "" {
 		add(trimmed[len(prefix):], "The key is what follows the prefix of secret %d, up to and including its first _: configure it without that prefix.")
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddy-webhook-inbox/inbox/verify"
 	"github.com/caddy-webhook-inbox/inbox/verify/senders"
 )
 
@@ -28,69 +29,7 @@ func (d diagnosis) remarks(findings []Finding) []string {
 	list = append(list, d.hashes()...)
 	list = append(list, d.tokensMeant()...)
 	list = append(list, d.elsewhere()...)
-	if len(list) == 0 && len(signatures(d.r)) == 0 {
-		list = append(list, "No header field has the form of a signature (hex or base64 of 20, 32, 48 or 64 bytes), and none is the secret. The sender may not sign, or something took the signature away: compare with what it documents.")
-	}
-	return list
-}
-
-// known names the senders whose header fields are there, though none verifies, and
-// what their secrets should look like if these do not.
-func (d diagnosis) known() []string {
-	byFields := make(map[string][]senders.Sender)
-	for _, row := range d.rows {
-		var there []string
-		for _, name := range Headers(row.Scheme) {
-			if name != "Authorization" && d.r.Header.Get(name) != "" {
-				there = append(there, name)
-			}
-		}
-		if len(there) > 0 {
-			key := strings.Join(there, ", ")
-			byFields[key] = append(byFields[key], row)
-		}
-	}
-	var list []string
-	for _, fields := range slices.Sorted(maps.Keys(byFields)) {
-		rows := byFields[fields]
-		var names []string
-		asymmetric := true
-		for _, row := range rows {
-			names = append(names, row.Name)
-			asymmetric = asymmetric && row.Scheme.Needs().Secret == "public key"
-		}
-		if len(names) > 4 {
-			names = append(names[:4], "others")
-		}
-		text := fmt.Sprintf("%s is there, as it is for %s, but it is not right: the secret is another one, or the body was changed on its way.", fields, strings.Join(names, ", "))
-		if asymmetric {
-			text = fmt.Sprintf("%s is there, as it is for %s, which signs with a private key: give its public key for the secret, and see that the body was not changed on its way.", fields, strings.Join(names, ", "))
-		}
-		list = append(list, text)
-		list = append(list, d.wrongForms(rows)...)
-	}
-	return list
-}
-
-// wrongForms says what is wrong with the form of the secrets for senders that
-// expect one. An error of theirs holds nothing of the secret.
-func (d diagnosis) wrongForms(rows []senders.Sender) []string {
-	var list []string
-	for i, secret := range d.secrets {
-		var names []string
-		var reason string
-		for _, row := range rows {
-			keys := senders.Keys{Secrets: []string{secret}, User: "user"}
-			if _, err := row.Scheme.Verifier(keys); err != nil {
-				names = append(names, row.Name)
-				reason = err.Error()
-			}
-		}
-		if 2*len(names) > len(rows) { // of the rows of Standard Webhooks, one takes any text
-			list = append(list, fmt.Sprintf("Secret %d cannot be one of %s: %s.", i+1, names[0], renumber(reason, i+1)))
-		}
-	}
-	return list
+	return append(list, d.lookedLike())
 }
 
 // renumber puts the number of a secret into an error about a first one.
@@ -164,13 +103,21 @@ func hashOf(size int, data []byte) []byte {
 	}
 }
 
-// tokensMeant says that a JSON Web Token is there which none of the secrets made.
+// tokensMeant says that a JSON Web Token is there which none of the secrets made, or
+// can have made.
 func (d diagnosis) tokensMeant() []string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(d.r.Header)) {
-		value := strings.TrimPrefix(d.r.Header.Get(name), "Bearer ")
-		if strings.HasPrefix(value, "eyJ") && strings.Count(value, ".") == 2 {
-			list = append(list, fmt.Sprintf("%s holds a JSON Web Token, which was made with another secret than these: see \"verify jwt\".", name))
+		header, _, ok := readJWT(strings.TrimPrefix(d.r.Header.Get(name), "Bearer "))
+		if !ok {
+			continue
+		}
+		list = append(list, fmt.Sprintf("%s holds a JSON Web Token, which was made with another secret than these, or for another body: see \"verify jwt\".", name))
+		for i, secret := range d.secrets {
+			scheme := senders.JWT{Config: verify.JWTConfig{Algorithm: header.text("alg")}}
+			if _, err := scheme.Verifier(senders.Keys{Secrets: []string{secret}}); err != nil {
+				list = append(list, fmt.Sprintf("Secret %d cannot be its key: %s.", i+1, renumber(err.Error(), i+1)))
+			}
 		}
 	}
 	return list

@@ -39,15 +39,19 @@ type hit struct {
 }
 
 // hmacs returns the signatures that are HMACs under one of the keys, of which
-// there is rarely more than one. They are in the order of templates: what proves
-// more comes first.
+// there is rarely more than one. They are in the order of templates, what proves
+// more first, and then in that of the algorithms, the strongest first.
 func (s search) hmacs() []hit {
 	bySize := make(map[int][]signature)
 	for _, signature := range signatures(s.r) {
 		bySize[len(signature.bytes)] = append(bySize[len(signature.bytes)], signature)
 	}
 	var hits []hit
-	for size, list := range bySize {
+	for _, size := range []int{sha512.Size, sha512.Size384, sha256.Size, sha1.Size} {
+		list := bySize[size]
+		if len(list) == 0 {
+			continue
+		}
 		for _, key := range s.keys {
 			mac := newMAC(size, key.bytes)
 			if mac == nil {
@@ -71,6 +75,7 @@ func (s search) hmacs() []hit {
 	slices.SortStableFunc(hits, func(a, b hit) int {
 		return cmp.Or(
 			slices.Index(order, a.template)-slices.Index(order, b.template),
+			len(b.signature.bytes)-len(a.signature.bytes),
 			b.kinship()-a.kinship(),
 		)
 	})
@@ -226,12 +231,18 @@ func (h hit) config() verify.HMACConfig {
 
 // finding returns h as a finding, if the verifier it describes accepts the
 // request. The key is given as hex, because the verifiers refuse secrets that can
-// only be a mistake.
+// only be a mistake; that they do so is said.
 func (h hit) finding(d diagnosis) (Finding, bool) {
 	config := h.config()
 	keys := senders.Keys{Secrets: []string{hex.EncodeToString(h.key.bytes)}, PublicURL: h.origin}
 	f, ok := d.try(senders.HMAC{Config: config, Encoding: "hex"}, keys)
-	f.Scheme = senders.HMAC{Config: config, Encoding: h.key.encoding}
-	f.Secret, f.Altered = h.key.number, h.key.altered
-	return f, ok
+	if !ok {
+		return Finding{}, false
+	}
+	scheme := senders.HMAC{Config: config, Encoding: h.key.encoding}
+	f.Scheme, f.Secret, f.Altered = scheme, h.key.number, h.key.altered
+	if _, err := scheme.Verifier(senders.Keys{Secrets: []string{h.key.text}, PublicURL: h.origin}); err != nil {
+		f.Refused = renumber(err.Error(), h.key.number)
+	}
+	return f, true
 }

@@ -36,16 +36,20 @@ func (d diagnosis) senders() []Finding {
 	return []Finding{d.anyone(best)}
 }
 
-// anyone returns f, unless it is a sender that has a token where everyone may have
-// one and the request says nothing of that sender: then it is the token alone.
+// anyone returns f, unless the request says nothing of that sender and everyone may
+// sign like it: then it is the scheme alone, and the sender one of those that it is
+// like. A token is then what stands where it was found.
 func (d diagnosis) anyone(f Finding) Finding {
-	if !isToken(f.Scheme) || d.speaksOf(f) > 0 {
+	if d.traces(d.row(f.Name)) > 0 || !isGeneric(f.Scheme) {
 		return f
 	}
-	if tokens := d.tokens(); len(tokens) > 0 {
-		tokens[0].Like = append([]string{f.Name}, f.Like...)
-		return tokens[0]
+	like := append([]string{f.Name}, f.Like...)
+	if isToken(f.Scheme) {
+		if tokens := d.tokens(); len(tokens) > 0 {
+			f = tokens[0]
+		}
 	}
+	f.Name, f.Like = "", like
 	return f
 }
 
@@ -83,29 +87,11 @@ func (d diagnosis) trySender(row senders.Sender) (Finding, bool) {
 	return Finding{}, false
 }
 
-// speaksOf says how much of the request is about a sender: the names of its header
-// fields, the id that the sender has in one, and the User-Agent. Of schemes that
-// prove different things, one that covers the body counts more.
+// speaksOf says how much of the request is about a sender. Of schemes that prove
+// different things, one that signs counts more.
 func (d diagnosis) speaksOf(f Finding) int {
-	row := d.row(f.Name)
-	score := 0
-	for word := range strings.SplitSeq(f.Name, "_") {
-		word = strings.TrimSuffix(word, "s")
-		for field := range d.r.Header {
-			if slices.Contains(strings.Split(strings.ToLower(field), "-"), word) {
-				score += 2
-			}
-		}
-		if strings.Contains(strings.ToLower(d.r.Header.Get("User-Agent")), word) {
-			score += 8
-		}
-	}
-	for _, id := range row.MessageID {
-		if id.Header != "" && d.r.Header.Get(id.Header) != "" {
-			score += 4
-		}
-	}
-	if !isToken(row.Scheme) {
+	score := d.traces(d.row(f.Name))
+	if !isToken(f.Scheme) {
 		score += 16
 	}
 	return score

@@ -120,6 +120,7 @@ var ownSenders = []Sender{
 			Issuer:       "netlify",
 			BodyClaim:    "sha256",
 			BodyEncoding: "hex",
+			ShortSecrets: true, // a text of the user's choice
 		}},
 		Dedupe: onContent(),
 		Doc: Doc{
