@@ -28,7 +28,7 @@ webhook_inbox /github github {
 How a sender signs, where the id of a message is and how its duplicates are
 recognized comes with the name. What the endpoint itself says with ` + "`message_id`" + `,
 ` + "`dedupe`" + `, ` + "`max_body`" + ` or ` + "`respond`" + ` counts more. The tolerance is how far the timestamp
-may be from now, where one is signed.
+may be from now, where one is signed. The answer is 202 where nothing is said of it.
 
 "Checked against" says what stands behind a row: a signature that the sender
 published, its documentation or source, or neither yet. Try one that is unconfirmed
