@@ -37,6 +37,7 @@ func TestSecretsThatAreRefused(t *testing.T) {
 		{"adyen: not hex", "verify adyen {env.ODD}", "adyen", "adyen: secret 1", "is not hex"},
 		{"adyen_platform: not hex, the second", "verify adyen_platform {env.HEX_KEY} {env.ODD}", "adyen_platform", "adyen_platform: secret 2", "is not hex"},
 		{"adyen: a key that is too short", "verify adyen {env.SHORT_KEY}", "adyen", "adyen: secret 1", "64"},
+		{"gitlab_signing: the secret token", "verify gitlab_signing s3cr3ts3cr3t", "gitlab_signing", "gitlab_signing: secret 1", "whsec_"},
 		{"stripe: an API key", "verify stripe sk_live_s3cr3t", "stripe", "stripe: secret 1", "signing secret"},
 		{"discord: a key that is too short", "verify discord {env.SHORT_KEY}", "discord", "discord: key 1", "64 hex digits"},
 		{"discord: not hex, the second", "verify discord d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a {env.ODD}", "discord", "discord: key 2", "64 hex digits"},

@@ -213,6 +213,8 @@ func TestKnownSendersAreWarnedOf(t *testing.T) {
 		handle("public-of-hmac", "verify hmac {\nsecret secret-key\nsignature header X-Signature\nsigned {url}{body}\npublic_url https://hooks.example.com\n}\nmessage_id json id")+
 		handle("token", "verify gitlab secret-token")+
 		handle("redacted", "verify okta secret-token")+
+		handle("waiting", "verify supabase v1,whsec_c2VjcmV0LWtleQ==")+
+		handle("passing", "verify supabase v1,whsec_c2VjcmV0LWtleQ==\npassthrough *")+
 		handle("silent", githubSender))
 	l.expectEntry("warn", "the sender signs the URL", entry{"endpoint": "url", "scheme": "square"})
 	warned := func(message string) (endpoints []string) {
@@ -224,6 +226,9 @@ func TestKnownSendersAreWarnedOf(t *testing.T) {
 	}
 	if got := strings.Join(warned("the sender signs the URL"), " "); got != "url url-of-hmac" {
 		t.Errorf("warned of the URL: %s", got)
+	}
+	if got := strings.Join(warned("this sender uses what its requests are answered"), " "); got != "waiting" {
+		t.Errorf("warned of answers: %s", got)
 	}
 	if got := strings.Join(warned("the access log shows this header field"), " "); got != "token" {
 		t.Errorf("warned of the access log: %s", got)

@@ -23,6 +23,10 @@ func (h *Handler) warn() {
 			h.log.Warn("requests to this endpoint are not verified: whoever reaches it can put messages into the queue",
 				zap.String("endpoint", h.Endpoint))
 		}
+		if v.sender.Waits && len(h.passthrough) == 0 {
+			h.log.Warn("this sender uses what its requests are answered, and an inbox answers nothing: let them through with passthrough",
+				zap.String("endpoint", h.Endpoint), zap.String("scheme", v.scheme))
+		}
 		h.warnOfDropped(v.Headers...)
 		if v.inHeader {
 			h.warnOfLogged(v.Headers)

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // maxNearest is how many names a person is offered.
@@ -25,6 +26,13 @@ func Nearest(name string, names []string) []string {
 			matches = append(matches, match{candidate, d})
 		}
 	}
+	if len(matches) == 0 {
+		for _, candidate := range names {
+			if titled(name, candidate) {
+				matches = append(matches, match{candidate, 0})
+			}
+		}
+	}
 	slices.SortFunc(matches, func(a, b match) int {
 		return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(a.name, b.name))
 	})
@@ -35,6 +43,22 @@ func Nearest(name string, names []string) []string {
 		}
 	}
 	return nearest
+}
+
+// titled reports whether a word of name is one of the title of the sender that is
+// called candidate, or of its name: Facebook is Meta.
+func titled(name, candidate string) bool {
+	sender, ok := Find(candidate)
+	if !ok {
+		return false
+	}
+	words := strings.FieldsFunc(strings.ToLower(sender.Title+" "+candidate), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	for word := range strings.FieldsFuncSeq(strings.ToLower(name), func(r rune) bool { return strings.ContainsRune("_-. ", r) }) {
+		if len(word) > 3 && slices.Contains(words, word) {
+			return true
+		}
+	}
+	return false
 }
 
 // plainName is a name without what people write one way or the other, and never

@@ -11,10 +11,13 @@ import (
 func TestNearestOffersWhatAMisspeltNameMayStandFor(t *testing.T) {
 	t.Parallel()
 	names := strings.Fields("adyen adyen_platform basic bearer bitbucket discord docusign gitea github gitlab gitlab_signing " +
-		"hmac hubspot hubspot_v1 hubspot_v2 jira linear microsoft_graph none paddle shopify slack standard_webhooks stripe svix token zoom")
+		"hmac hubspot hubspot_v1 hubspot_v2 jira linear meta microsoft_graph none paddle shopify slack standard_webhooks stripe svix token zoom")
 	for name, want := range map[string]string{
 		"github":            "github gitlab",
 		"gihub":             "github",
+		"facebook":          "meta",
+		"ms_graph":          "microsoft_graph",
+		"confluence":        "jira",
 		"gtihub":            "github",
 		"githubb":           "github",
 		"GitHub":            "github gitlab",

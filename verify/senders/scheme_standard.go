@@ -14,12 +14,16 @@ import (
 type Standard struct {
 	Encoding     string // of the secrets: whsec, the default, or raw
 	LeadingZeros bool   // the timestamp may begin with zeros
+	Form         SecretForm
 }
 
 var _ Scheme = Standard{}
 
 // Verifier implements [Scheme].
 func (s Standard) Verifier(keys Keys) (verify.Verifier, error) {
+	if err := s.Form.check(keys.Secrets); err != nil {
+		return nil, err
+	}
 	return verify.NewStandard(verify.StandardConfig{
 		Secrets:      texts(keys.Secrets, s.Encoding),
 		Tolerance:    keys.Tolerance,

@@ -13,6 +13,7 @@ import (
 // every text.
 type SecretForm struct {
 	Expected string   // what the secret is called, and how it looks
+	Prefix   string   // how they all begin; empty: any
 	Not      []string // how other texts of the sender begin
 	Length   int      // in bytes; zero: any
 }
@@ -23,6 +24,8 @@ func (f SecretForm) check(secrets []string) error {
 	for i, secret := range secrets {
 		switch {
 		case slices.ContainsFunc(f.Not, func(other string) bool { return strings.HasPrefix(secret, other) }):
+			return fmt.Errorf("secret %d is another text of the sender: expected %s", i+1, f.Expected)
+		case !strings.HasPrefix(secret, f.Prefix):
 			return fmt.Errorf("secret %d is another text of the sender: expected %s", i+1, f.Expected)
 		case f.Length != 0 && len(secret) != f.Length:
 			return fmt.Errorf("secret %d has another length: expected %s", i+1, f.Expected)

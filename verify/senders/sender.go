@@ -44,6 +44,10 @@ type Sender struct {
 	// does not take any 2xx; otherwise zero.
 	Respond int
 
+	// Waits is set for a sender that uses what its requests are answered, so that
+	// they are of no use in a queue.
+	Waits bool
+
 	// Handshake answers the requests with which the sender tests an endpoint. It
 	// is nil for a sender that does not, or whose requests are not signed.
 	Handshake Handshake

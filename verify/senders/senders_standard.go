@@ -84,9 +84,10 @@ var standardSenders = []Sender{
 		},
 	},
 	{
-		Name:   "gitlab_signing",
-		Title:  "GitLab, with a signing token (19.0 and later)",
-		Scheme: Standard{},
+		Name:  "gitlab_signing",
+		Title: "GitLab, with a signing token (19.0 and later)",
+		// The secret token, which is another text, may happen to be base64.
+		Scheme: Standard{Form: SecretForm{Expected: "the signing token, whsec_…", Prefix: "whsec_"}},
 		Doc: Doc{
 			Secret:   "Settings → Webhooks of the project or group: the signing token, as whsec_ and base64.",
 			Covers:   idAgeBody,
@@ -114,6 +115,7 @@ var standardSenders = []Sender{
 		Name:   "supabase",
 		Title:  "Supabase Auth hooks",
 		Scheme: Standard{},
+		Waits:  true,
 		Doc: Doc{
 			Secret:  "Authentication → Hooks, where the HTTPS hook is created: v1,whsec_ and base64. The part before the comma may stay or go.",
 			Covers:  idAgeBody,
