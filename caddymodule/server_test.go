@@ -33,14 +33,14 @@ const patience = 20 * time.Second
 // server is the Caddy of this process. There can be one at a time, so tests that
 // run it are not parallel.
 type server struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string // of the queue
 	addr string // of the sites
 	sock string // of the admin API
 }
 
 // newServer returns a Caddy that is not running yet.
-func newServer(t *testing.T) *server {
+func newServer(t testing.TB) *server {
 	t.Helper()
 	s := &server{
 		t:    t,
@@ -244,7 +244,7 @@ func receive[T any](t *testing.T, from <-chan T, what string) (v T) {
 }
 
 // eventually waits until ok returns true.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -326,7 +326,7 @@ func (a *application) none() {
 
 // freeAddr returns an address that nobody listens at, another one each time: the
 // system may give a port again that was closed.
-func freeAddr(t *testing.T) string {
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	for {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -344,7 +344,7 @@ func freeAddr(t *testing.T) string {
 var givenAddrs sync.Map
 
 // shortTempDir is t.TempDir for a socket, whose path must be short.
-func shortTempDir(t *testing.T) string {
+func shortTempDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "inbox")
 	if err != nil {
