@@ -30,25 +30,6 @@ func challengeSite(deliver, options string) string {
 
 const challenge = `{"type":"url_verification","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"}`
 
-// ask sends a request and returns its answer with the whole body. It tries again
-// for the reason that send does.
-func (s *server) ask(method, uri string, header http.Header, body string) (*http.Response, string) {
-	s.t.Helper()
-	resp, err := s.trySend(method, uri, header, body)
-	for tries := 1; err != nil && tries < 3; tries++ {
-		resp, err = s.trySend(method, uri, header, body)
-	}
-	if err != nil {
-		s.t.Fatalf("%s %s: %v", method, uri, err)
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatalf("%s %s: reading the answer: %v", method, uri, err)
-	}
-	return resp, string(data)
-}
-
 // nothingQueued checks that the endpoint demo has never had a message.
 func (s *server) nothingQueued() {
 	s.t.Helper()

@@ -68,28 +68,16 @@ func (r rendering) scheme(scheme senders.Scheme) (string, bool) {
 		return r.line("basic"), true
 	case senders.HMAC:
 		c := s.Config
-		return r.block("hmac",
+		return r.signing("hmac",
 			without([]string{"secret", r.secret}, s.Encoding, "raw"),
 			option("algorithm", c.Algorithm, "sha256"),
-			signatureLine(c.Signature),
-			option("signed", c.Signed, "{body}"),
-			timestampLine(c.Timestamp),
-			toleranceLine(c.Tolerance),
-			idLine(c.ID),
-			option("public_url", r.publicURL, ""),
-		), true
+			c), true
 	case senders.PublicKey:
 		c := s.Config
-		return r.block("public_key",
+		return r.signing("public_key",
 			without([]string{"key", r.secret}, s.Encoding, map[string]string{"ed25519": "hex", "ecdsa-p256": "base64"}[c.Algorithm]),
 			option("algorithm", c.Algorithm, ""),
-			signatureLine(c.Signature),
-			option("signed", c.Signed, "{body}"),
-			timestampLine(c.Timestamp),
-			toleranceLine(c.Tolerance),
-			idLine(c.ID),
-			option("public_url", r.publicURL, ""),
-		), true
+			verify.HMACConfig{Signature: c.Signature, Signed: c.Signed, Timestamp: c.Timestamp, Tolerance: c.Tolerance, ID: c.ID}), true
 	case senders.JWT:
 		c := s.Config
 		var expiry []string
@@ -111,6 +99,18 @@ func (r rendering) scheme(scheme senders.Scheme) (string, bool) {
 	default:
 		return "", false
 	}
+}
+
+// signing returns a `verify` of what is signed, and with what.
+func (r rendering) signing(name string, key, algorithm []string, c verify.HMACConfig) string {
+	return r.block(name, key, algorithm,
+		signatureLine(c.Signature),
+		option("signed", c.Signed, "{body}"),
+		timestampLine(c.Timestamp),
+		toleranceLine(c.Tolerance),
+		idLine(c.ID),
+		option("public_url", r.publicURL, ""),
+	)
 }
 
 // block returns a `verify` with the lines that are not empty.

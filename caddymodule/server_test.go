@@ -127,10 +127,20 @@ func (s *server) stop() {
 }
 
 // send sends a request and returns its answer with an empty body.
+func (s *server) send(method, uri string, header http.Header, body string) *http.Response {
+	s.t.Helper()
+	resp, data := s.ask(method, uri, header, body)
+	if data != "" {
+		s.t.Errorf("%s %s: the answer has a body: %q", method, uri, data)
+	}
+	return resp
+}
+
+// ask sends a request and returns its answer with the whole body.
 //
 // Connections that wait to be accepted when Caddy closes the listener of the
 // configuration that it replaces are reset, and nobody has read the request.
-func (s *server) send(method, uri string, header http.Header, body string) *http.Response {
+func (s *server) ask(method, uri string, header http.Header, body string) (*http.Response, string) {
 	s.t.Helper()
 	resp, err := s.trySend(method, uri, header, body)
 	for tries := 1; err != nil && tries < 3; tries++ {
@@ -144,10 +154,7 @@ func (s *server) send(method, uri string, header http.Header, body string) *http
 	if err != nil {
 		s.t.Fatalf("%s %s: reading the answer: %v", method, uri, err)
 	}
-	if len(data) > 0 {
-		s.t.Errorf("%s %s: the answer has a body: %q", method, uri, data)
-	}
-	return resp
+	return resp, string(data)
 }
 
 func (s *server) trySend(method, uri string, header http.Header, body string) (*http.Response, error) {

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -145,8 +146,14 @@ func TestASlowLoginIsAnswered(t *testing.T) {
 				l := &oneConn{conn: make(chan net.Conn, 1), closed: make(chan struct{})}
 				l.conn <- server
 				srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = i.ServeHTTP(w, r, nil) })}
-				go srv.Serve(l) //nolint:errcheck // it is closed
-				defer srv.Close()
+				served := make(chan error, 1)
+				go func() { served <- srv.Serve(l) }()
+				defer func() {
+					srv.Close()
+					if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+						t.Errorf("the server ended with %v", err)
+					}
+				}()
 				defer client.Close()
 
 				begin := time.Now()
