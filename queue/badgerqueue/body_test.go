@@ -43,8 +43,9 @@ func TestBodiesOfAnySizeArriveAsTheyWereSent(t *testing.T) {
 	if s := stats(t, q, "here"); s.Bytes != 0 {
 		t.Errorf("%d bytes are left", s.Bytes)
 	}
-	if n := count(t, q, tableBodies) + count(t, q, tableMessages); n != 0 {
-		t.Errorf("%d keys of bodies and messages are left", n)
+	must(t, q.flush(t.Context()))
+	if n := q.wanted.total(); n != 0 {
+		t.Errorf("%d bytes of the journal are still wanted", n)
 	}
 }
 
@@ -53,10 +54,11 @@ func TestALargeDuplicateLeavesNothingBehind(t *testing.T) {
 	q := openTest(t, Options{})
 	keys := []queue.Key{queuetest.Key("k", time.Hour)}
 	publish(t, q, queue.Accepted, queue.Publication{Message: large(100), Keys: keys})
+	before := q.wanted.total()
 	publish(t, q, queue.Duplicate, queue.Publication{Message: large(4 << 20), Keys: keys})
-	must(t, q.flush(t.Context()))
-	if n := count(t, q, tableBodies); n != 0 {
-		t.Errorf("%d chunks are left", n)
+	nothingPinned(t, q)
+	if n := q.wanted.total(); n != before {
+		t.Errorf("%d bytes are wanted, want %d", n, before)
 	}
 }
 
@@ -67,39 +69,33 @@ func TestALargeMessageThatIsRefusedLeavesNothingBehind(t *testing.T) {
 	if !errors.Is(err, queue.ErrFull) {
 		t.Errorf("got %v", err)
 	}
-	must(t, q.flush(t.Context()))
-	if n := count(t, q, tableBodies); n != 0 {
-		t.Errorf("%d chunks are left", n)
+	nothingPinned(t, q)
+	if n := q.wanted.total(); n != 0 {
+		t.Errorf("%d bytes are wanted", n)
 	}
 }
 
-func TestABodyWithoutAMessageIsSweptAtTheStart(t *testing.T) {
+func TestABodyWithoutAMessageIsWantedByNobody(t *testing.T) {
 	t.Parallel()
 	disk := &failingDisk{}
 	n := 0
-	q := openTest(t, Options{tune: small, commit: func(tx *badger.Txn) error {
+	q := openTest(t, Options{tune: small, commit: func(b *batch) error {
 		n++
 		disk.broken.Store(n == 4) // some chunks are there, the message is not
-		return disk.commit(tx)
+		return disk.commit(b)
 	}})
 	publish(t, q, queue.Accepted, queue.Publication{Message: large(100)})
+	before := q.wanted.total()
 	_, err := q.Publish(t.Context(), queue.Publication{Message: large(8 << 20)})
 	unavailable(t, "publishing", err)
 	must(t, q.Close())
 
 	o := q.opts
 	o.commit = nil
-	var before int
-	edit(t, o, func(tx *badger.Txn) error {
-		before = countIn(tx, tableBodies)
-		return nil
-	})
-	if before == 0 {
-		t.Fatal("there is nothing to sweep")
-	}
 	q = openTest(t, o)
-	if after := count(t, q, tableBodies); after != 0 {
-		t.Errorf("%d of %d chunks are left", after, before)
+	nothingPinned(t, q)
+	if n := q.wanted.total(); n != before {
+		t.Errorf("%d bytes are wanted, want %d", n, before)
 	}
 	receive(t, q, "here")
 }
@@ -110,7 +106,7 @@ func TestABodyWithADamagedChunkIsBuried(t *testing.T) {
 	m := large(2 << 20)
 	publish(t, q, queue.Accepted, queue.Publication{Message: m})
 	must(t, q.Close())
-	edit(t, q.opts, func(tx *badger.Txn) error { return tx.Delete(chunkKey(1, 1)) })
+	damage(t, q.opts.Dir, m.Request.Body[maxChunk+100:][:64])
 	q = openTest(t, q.opts)
 	nothing(t, q, "here")
 	if s := stats(t, q, "here"); s.Dead != 1 || s.Waiting != 0 {
@@ -118,10 +114,21 @@ func TestABodyWithADamagedChunkIsBuried(t *testing.T) {
 	}
 }
 
+// nothingPinned checks that no chunk waits for its message.
+func nothingPinned(t testing.TB, q *Queue) {
+	t.Helper()
+	must(t, q.flush(t.Context()))
+	q.wanted.mu.Lock()
+	defer q.wanted.mu.Unlock()
+	if n := len(q.wanted.pinned); n != 0 {
+		t.Errorf("chunks in %d segments are pinned", n)
+	}
+}
+
 // count returns how many keys a table has.
 func count(t testing.TB, q *Queue, table byte) (n int) {
 	t.Helper()
-	must(t, q.db.View(func(tx *badger.Txn) error {
+	must(t, q.view(func(tx *badger.Txn) error {
 		n = countIn(tx, table)
 		return nil
 	}))

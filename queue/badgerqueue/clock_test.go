@@ -153,8 +153,6 @@ func TestWhatIsKeptNoLongerIsErased(t *testing.T) {
 		if s := stats(t, q, "here"); s.Kept != 0 || s.Dead != 1 {
 			t.Errorf("statistics are %+v", s)
 		}
-		if n := count(t, q, tableMessages); n != 1 {
-			t.Errorf("%d messages are left, want 1", n)
-		}
+		wantedAre(t, q, 1)
 	})
 }

@@ -3,13 +3,18 @@
 package badgerqueue
 
 import (
+	"errors"
 	"runtime"
 	"sync"
 	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue/journal"
 )
 
 // A committer is the only writer. What waits when it looks becomes one
-// transaction with one sync; while that runs, the next batch gathers. So a lone
+// batch with one sync; while that runs, the next batch gathers. So a lone
 // publish is committed at once, and a hundred cost little more than one.
 //
 // Settlements are written behind: they ride along, or are committed on their
@@ -183,7 +188,7 @@ func (c *committer) putBack(ops []operation) {
 // behind reports whether nobody waits for the operation.
 func behind(op operation) bool {
 	switch op.(type) {
-	case *settlement, *erasure:
+	case *settlement:
 		return true
 	default:
 		return false
@@ -201,7 +206,16 @@ func (c *committer) commit(ops []operation) {
 	}
 
 	begun := time.Now()
-	b := c.q.newBatch()
+	b, err := c.q.newBatch(sizeOf(ops))
+	if errors.Is(err, journal.ErrNoSpace) {
+		c.q.log.Error("the journal has no room", zap.Error(err))
+		c.postpone(ops)
+		return
+	}
+	if err != nil {
+		c.failed(ops, err)
+		return
+	}
 	defer b.close()
 	refused := make([]error, 0, len(ops))
 	for _, op := range ops {
@@ -215,10 +229,21 @@ func (c *committer) commit(ops []operation) {
 	ops = ops[:len(refused)]
 	touched := b.touched
 	if err := b.finish(); err != nil {
-		err := c.q.poison(err)
-		for _, op := range ops {
-			op.done(err)
+		c.failed(ops, err)
+		return
+	}
+	// It is durable, so those who wait for that need not wait for the rest. Who
+	// looks now waits until it can be seen.
+	c.q.visible.Lock()
+	for i, op := range ops {
+		if op, ok := op.(answerable); ok {
+			op.answer(refused[i])
 		}
+	}
+	err = b.show()
+	c.q.visible.Unlock()
+	if err != nil {
+		c.failed(ops, err)
 		return
 	}
 	c.q.reclaimer.written.Add(b.bytes)
@@ -235,6 +260,22 @@ func (c *committer) commit(ops []operation) {
 			Duration:   time.Since(begun),
 		})
 	}
+}
+
+// failed makes the queue unavailable.
+func (c *committer) failed(ops []operation, cause error) {
+	err := c.q.poison(cause)
+	for _, op := range ops {
+		op.done(err)
+	}
+}
+
+func sizeOf(ops []operation) (bytes int) {
+	for _, op := range ops {
+		_, n := op.cost()
+		bytes += n
+	}
+	return bytes
 }
 
 // fail refuses all that waits and all that comes, with err.

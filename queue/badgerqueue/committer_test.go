@@ -4,13 +4,12 @@ package badgerqueue
 
 import (
 	"errors"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/dgraph-io/badger/v4"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
 	"github.com/caddy-webhook-inbox/inbox/queue/queuetest"
@@ -29,10 +28,20 @@ func (c *commits) note(s CommitStats) {
 
 func TestEveryCommitIsSynced(t *testing.T) {
 	t.Parallel()
-	for _, tune := range []func(*badger.Options){small, asShipped} {
-		q := openTest(t, Options{tune: tune})
-		if o := q.db.Opts(); !o.SyncWrites || o.InMemory {
-			t.Error("Badger does not sync")
+	var synced, commits atomic.Int64
+	q := openTest(t, Options{
+		sync: func(f *os.File) error {
+			synced.Add(1)
+			return f.Sync()
+		},
+		OnCommit: func(s CommitStats) { commits.Add(min(int64(s.Bytes), 1)) },
+	})
+	for range 10 {
+		before, made := synced.Load(), commits.Load()
+		give(t, q, "here", 1)
+		must(t, q.flush(t.Context()))
+		if made := commits.Load() - made; made == 0 || synced.Load()-before < made {
+			t.Errorf("%d syncs for %d commits", synced.Load()-before, made)
 		}
 	}
 }
@@ -50,9 +59,9 @@ func TestPublishesThatWaitShareACommit(t *testing.T) {
 	var c commits
 	held, hold := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	q := openTest(t, Options{OnCommit: c.note, commit: func(tx *badger.Txn) error {
+	q := openTest(t, Options{OnCommit: c.note, commit: func(b *batch) error {
 		once.Do(func() { close(held); <-hold }) // the first takes until all others wait
-		return tx.Commit()
+		return b.commit()
 	}})
 	const n = 200
 	var all sync.WaitGroup
@@ -70,6 +79,7 @@ func TestPublishesThatWaitShareACommit(t *testing.T) {
 	}
 	close(hold)
 	all.Wait()
+	must(t, q.flush(t.Context()))
 	if c.messages.Load() != n || c.Load() > 10 {
 		t.Errorf("%d messages in %d commits", c.messages.Load(), c.Load())
 	}
@@ -158,9 +168,9 @@ func TestOfIdenticalPublishesAtOnceOneIsAccepted(t *testing.T) {
 func TestDuplicatesCostNoSync(t *testing.T) {
 	t.Parallel()
 	var synced atomic.Int64
-	q := openTest(t, Options{commit: func(tx *badger.Txn) error {
+	q := openTest(t, Options{commit: func(b *batch) error {
 		synced.Add(1)
-		return tx.Commit()
+		return b.commit()
 	}})
 	key := []queue.Key{queuetest.Key("the same", time.Hour)}
 	publish(t, q, queue.Accepted, queue.Publication{Message: sender.Message("here"), Keys: key})
@@ -183,7 +193,7 @@ func TestAFullDiskKeepsTrackOfWhatWaits(t *testing.T) {
 		c := newCommitter(q) // nobody commits
 		defer c.timer.Stop()
 		settled := func() operation { return &settlement{q: q, handle: &handle{}, settle: ack{}} }
-		cut := []operation{settled(), &erasure{}, &change{finished: make(chan struct{})}}
+		cut := []operation{settled(), settled(), &change{finished: make(chan struct{})}}
 
 		must(t, c.submitBehind(settled()))
 		must(t, c.submit(&change{finished: make(chan struct{})}))

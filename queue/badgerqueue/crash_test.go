@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/caddy-webhook-inbox/inbox/queue"
 	"github.com/caddy-webhook-inbox/inbox/queue/queuetest"
 )
@@ -161,7 +159,7 @@ func runCrashChild() int {
 func useUntilKilled(dir string) error {
 	o := Options{Dir: dir}
 	if os.Getenv(crashUnsynced) != "" {
-		o.tune = func(b *badger.Options) { *b = b.WithSyncWrites(false) }
+		o.sync = func(*os.File) error { return nil }
 	}
 	q, err := Open(o)
 	if err != nil {

@@ -85,7 +85,7 @@ func (q *Queue) changeAllDead(ctx context.Context, endpoint string, do deadChang
 // deadIDs returns some ids of dead letters from a key on, and where the next
 // begin.
 func (q *Queue) deadIDs(from key) (ids []queue.ID, more key, err error) {
-	err = q.db.View(func(tx *badger.Txn) error {
+	err = q.view(func(tx *badger.Txn) error {
 		found, rest, err := scanSettled(tx, from, page)
 		more = rest
 		for _, f := range found {
@@ -219,7 +219,7 @@ func (b *batch) readDead(e *endpoint, ids []queue.ID, expired bool) (dead []dead
 // readKeys reads the keys of a dead letter. If its message cannot be read, it
 // has none: they are left to expire.
 func (b *batch) readKeys(n uint32, d *deadRecord) error {
-	m, err := readMessage(b.tx, d.record, false)
+	m, err := b.view().readMessage(&d.located, false)
 	if isBroken(err) {
 		b.q.log.Warn("the keys of a damaged message are left to expire", zap.Stringer("id", d.id), zap.Error(err))
 		return nil

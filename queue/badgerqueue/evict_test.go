@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/caddy-webhook-inbox/inbox/queue"
 )
 
@@ -27,14 +25,14 @@ func newStoppedCommit() *stoppedCommit {
 	return &stoppedCommit{make(chan struct{}, 1), make(chan struct{}), make(chan struct{})}
 }
 
-func (s *stoppedCommit) commit(tx *badger.Txn) error {
+func (s *stoppedCommit) commit(b *batch) error {
 	select {
 	case <-s.stop:
 		s.stopped <- struct{}{}
 		<-s.release
 	default:
 	}
-	return tx.Commit()
+	return b.commit()
 }
 
 // gathered waits until n operations wait for the next batch.
@@ -84,7 +82,7 @@ func TestAMessageIsNotSweptAndEvictedInOneBatch(t *testing.T) {
 	if got := stats(t, q, "here"); got.Kept != int64(count(t, q, tableKept)) || got.Waiting != 2 {
 		t.Errorf("statistics are %+v with %d kept messages", got, count(t, q, tableKept))
 	}
-	messages, bytes := int64(count(t, q, tableMessages)), q.Disk().Bytes
+	messages, bytes := int64(count(t, q, tableFresh)+count(t, q, tableKept)), q.Disk().Bytes
 	if bytes < (messages-1)*size || bytes > (messages+1)*size {
 		t.Errorf("%d messages of about %d bytes are accounted with %d", messages, size, bytes)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
+	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue/journal"
 	"github.com/caddy-webhook-inbox/inbox/queue/queuetest"
 )
 
@@ -41,11 +42,52 @@ func openTest(t testing.TB, o Options) *Queue {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		wantedAreThere(t, q)
 		if err := q.Close(); err != nil && !errors.Is(err, queue.ErrClosed) {
 			t.Errorf("closing: %v", err)
 		}
 	})
 	return q
+}
+
+// wantedAreThere checks, after each test, that what is counted as wanted of each
+// segment is what the tables refer to: one byte too few, and messages would be
+// dropped with their segment.
+func wantedAreThere(t testing.TB, q *Queue) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	if q.use(ctx) != nil {
+		return // it is closed, or broken
+	}
+	defer q.gate.leave()
+	referred := make(map[uint32]int64)
+	_, err := q.eachBlob(func(_, current journal.Place) error {
+		referred[current.Segment] += int64(current.Length)
+		return nil
+	})
+	must(t, err)
+	q.wanted.mu.Lock()
+	defer q.wanted.mu.Unlock()
+	for s, n := range referred {
+		if q.journal.Has(s) && q.wanted.bytes[s] != n {
+			t.Errorf("of segment %d %d bytes are counted as wanted, the tables refer to %d", s, q.wanted.bytes[s], n)
+		}
+	}
+	for s, n := range q.wanted.bytes {
+		if referred[s] == 0 {
+			t.Errorf("of segment %d %d bytes are counted as wanted, the tables refer to none", s, n)
+		}
+	}
+}
+
+// wantedAre checks how many messages the journal still has to have.
+func wantedAre(t testing.TB, q *Queue, messages int) {
+	t.Helper()
+	n, err := q.eachBlob(func(_, _ journal.Place) error { return nil })
+	must(t, err)
+	if n != messages {
+		t.Errorf("%d messages are wanted, want %d", n, messages)
+	}
 }
 
 // endlessDisk is a disk that is never full.

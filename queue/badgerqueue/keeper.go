@@ -28,7 +28,7 @@ type intervals struct {
 
 func (i intervals) withDefaults() intervals {
 	if i == (intervals{}) {
-		return intervals{disk: time.Second, sweep: 30 * time.Second, refresh: 6 * time.Hour, reclaim: time.Minute}
+		return intervals{disk: time.Second, sweep: 30 * time.Second, refresh: 6 * time.Hour, reclaim: 20 * time.Second}
 	}
 	return i
 }

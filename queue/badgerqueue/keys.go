@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
+	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue/journal"
 )
 
 // The tables of the database. A key is the letter of its table and then, big
@@ -16,9 +17,8 @@ import (
 //	n  name…                            the number of an endpoint
 //	c  endpoint:4                       its counters and low-water marks
 //	o  endpoint:4                       its outage
-//	m  record:8                         a message, without a body that is too long
-//	p  body:8                           the record that such a body belongs to
-//	p  body:8 chunk:4                   a part of such a body
+//	s  segment:4                        how much of the journal's segment is wanted
+//	m  segment:4 offset:4               where a blob is that was moved from there
 //	r  endpoint:4 seq:8                 fresh: never handed back; in order of arrival
 //	b  endpoint:4 seq:8                 retrying: due time, history
 //	w  endpoint:4 due:8 seq:8           retrying, by due time; 0 is ready
@@ -35,8 +35,8 @@ const (
 	tableNames    = 'n'
 	tableCounters = 'c'
 	tableOutages  = 'o'
-	tableMessages = 'm'
-	tableBodies   = 'p'
+	tableSegments = 's'
+	tableMoved    = 'm'
 	tableFresh    = 'r'
 	tableRetrying = 'b'
 	tableDue      = 'w'
@@ -60,18 +60,17 @@ func lastSeq(k []byte) uint64         { return binary.BigEndian.Uint64(k[len(k)-
 func endpointOf(k []byte) uint32      { return binary.BigEndian.Uint32(k[1:5]) }
 func prefix(table byte, n uint32) key { return newKey(table).number(n) }
 
-func stateKey() key                      { return newKey(tableState) }
-func nameKey(name string) key            { return append(newKey(tableNames), name...) }
-func countersKey(n uint32) key           { return prefix(tableCounters, n) }
-func outageKey(n uint32) key             { return prefix(tableOutages, n) }
-func messageKey(record uint64) key       { return newKey(tableMessages).seq(record) }
-func bodyKey(body uint64) key            { return newKey(tableBodies).seq(body) }
-func freshKey(n uint32, seq uint64) key  { return prefix(tableFresh, n).seq(seq) }
-func retryKey(n uint32, seq uint64) key  { return prefix(tableRetrying, n).seq(seq) }
-func dueKey(n uint32, p duePlace) key    { return prefix(tableDue, n).place(p) }
-func deadKey(n uint32, id queue.ID) key  { return prefix(tableDead, n).bytes(id[:]...) }
-func keptKey(n uint32, p duePlace) key   { return prefix(tableKept, n).place(p) }
-func chunkKey(body uint64, i uint32) key { return bodyKey(body).number(i) }
+func stateKey() key                     { return newKey(tableState) }
+func nameKey(name string) key           { return append(newKey(tableNames), name...) }
+func countersKey(n uint32) key          { return prefix(tableCounters, n) }
+func outageKey(n uint32) key            { return prefix(tableOutages, n) }
+func segmentKey(n uint32) key           { return prefix(tableSegments, n) }
+func movedKey(p journal.Place) key      { return prefix(tableMoved, p.Segment).number(p.Offset) }
+func freshKey(n uint32, seq uint64) key { return prefix(tableFresh, n).seq(seq) }
+func retryKey(n uint32, seq uint64) key { return prefix(tableRetrying, n).seq(seq) }
+func dueKey(n uint32, p duePlace) key   { return prefix(tableDue, n).place(p) }
+func deadKey(n uint32, id queue.ID) key { return prefix(tableDead, n).bytes(id[:]...) }
+func keptKey(n uint32, p duePlace) key  { return prefix(tableKept, n).place(p) }
 
 func dedupeKey(n uint32, k queue.Key) key {
 	return prefix(tableKeys, n).bytes(byte(k.Kind)).bytes(k.Hash[:dedupeHashSize]...)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
+	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue/journal"
 )
 
 func TestKeysSortAsTheirNumbersDo(t *testing.T) {
@@ -15,9 +16,9 @@ func TestKeysSortAsTheirNumbersDo(t *testing.T) {
 	inOrder := [][]key{
 		{freshKey(1, 255), freshKey(1, 256), freshKey(1, 1<<40), freshKey(2, 1), freshKey(256, 0)},
 		{dueKey(1, duePlace{0, 9}), dueKey(1, duePlace{1, 5}), dueKey(1, duePlace{1, 6}), dueKey(1, duePlace{1 << 40, 0})},
-		{bodyKey(7), chunkKey(7, 0), chunkKey(7, 1), chunkKey(7, 256), bodyKey(8)},
 		{keptKey(3, duePlace{5, 1}), keptKey(3, duePlace{6, 0})},
-		{messageKey(1), messageKey(256), messageKey(1 << 33)},
+		{segmentKey(1), segmentKey(256)},
+		{movedKey(journal.Place{Segment: 1, Offset: 300}), movedKey(journal.Place{Segment: 256, Offset: 2})},
 		{deadKey(1, queue.ID{1}), deadKey(1, queue.ID{1, 15: 1}), deadKey(1, queue.ID{2})},
 	}
 	for _, keys := range inOrder {

@@ -125,14 +125,14 @@ func later(a, b duePlace) duePlace {
 }
 
 func (q *Queue) read(e *endpoint, p loadPlan) (read loaded, err error) {
-	err = q.db.View(func(tx *badger.Txn) error {
+	err = q.viewBlobs(func(v view) error {
 		if p.retries {
-			if err := q.readRetries(tx, p, &read); err != nil {
+			if err := q.readRetries(v.tx, p, &read); err != nil {
 				return err
 			}
 		}
 		if p.fresh {
-			return q.readFresh(tx, e, p, &read)
+			return q.readFresh(v, e, p, &read)
 		}
 		return nil
 	})
@@ -140,8 +140,8 @@ func (q *Queue) read(e *endpoint, p loadPlan) (read loaded, err error) {
 }
 
 // readFresh reads from r on from the cursor, one message at least.
-func (q *Queue) readFresh(tx *badger.Txn, e *endpoint, p loadPlan, read *loaded) error {
-	it := tx.NewIterator(badger.IteratorOptions{Prefix: prefix(tableFresh, p.number)})
+func (q *Queue) readFresh(v view, e *endpoint, p loadPlan, read *loaded) error {
+	it := v.tx.NewIterator(badger.IteratorOptions{Prefix: prefix(tableFresh, p.number)})
 	defer it.Close()
 	var bytes int64
 	for it.Seek(freshKey(p.number, p.cursor)); it.Valid(); it.Next() {
@@ -157,7 +157,7 @@ func (q *Queue) readFresh(tx *badger.Txn, e *endpoint, p loadPlan, read *loaded)
 			read.cursor = seq
 			return nil
 		}
-		switch err := h.readMessage(tx); {
+		switch err := v.readHeld(h); {
 		case isBroken(err):
 			h.broken = err
 			read.broken = append(read.broken, h)

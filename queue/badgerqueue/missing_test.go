@@ -3,6 +3,7 @@
 package badgerqueue
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
@@ -16,7 +17,13 @@ func TestMessagesThatCannotBeFoundAreReportedOnce(t *testing.T) {
 	q := openTest(t, Options{Logger: zap.New(core), every: undisturbed})
 	give(t, q, "here", 3)
 	must(t, q.Close())
-	edit(t, q.opts, func(tx *badger.Txn) error { return tx.Delete(freshKey(1, 3)) })
+	edit(t, q.opts, func(tx *badger.Txn) error {
+		value, _, err := get(tx, freshKey(1, 3))
+		must(t, err)
+		lost, err := decodeWaiting(value)
+		must(t, err)
+		return errors.Join(giveUp(tx, lost.record), tx.Delete(freshKey(1, 3)))
+	})
 	q = openTest(t, q.opts)
 	for range 2 {
 		must(t, receive(t, q, "here").Lease.Ack(0))

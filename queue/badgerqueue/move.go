@@ -51,7 +51,7 @@ func (m *move) check() error {
 	s.mu.Lock()
 	counted := statistics{number: m.from.number.Load(), counters: m.from.stats}
 	s.mu.Unlock()
-	return m.q.db.View(func(tx *badger.Txn) error {
+	return m.q.view(func(tx *badger.Txn) error {
 		present, err := counted.present(tx, m.q.opts.Now())
 		if err == nil && !present {
 			err = queue.ErrNotFound

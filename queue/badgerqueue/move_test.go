@@ -33,14 +33,14 @@ func newLatch() *latch {
 	return l
 }
 
-func (l *latch) commit(tx *badger.Txn) error {
+func (l *latch) commit(b *batch) error {
 	select {
 	case <-l.shut:
 		l.reached <- struct{}{}
 		<-l.opened
 	default:
 	}
-	return tx.Commit()
+	return b.commit()
 }
 
 // cancelled runs an operation whose ctx is done while its commit is under way,
@@ -138,9 +138,9 @@ func TestWhatTheCountersDoNotCountIsDeliveredAllTheSame(t *testing.T) {
 func TestALoadUnderWayWhenALineIsPausedIsDiscarded(t *testing.T) {
 	t.Parallel()
 	q := openTest(t, Options{})
-	give(t, q, "here", 1)
+	given := give(t, q, "here", 1)
 	must(t, q.Close())
-	edit(t, q.opts, func(tx *badger.Txn) error { return tx.Set(messageKey(1), []byte{recordVersion, 0xff}) })
+	damage(t, q.opts.Dir, given[0].Request.Body)
 	q = openTest(t, q.opts)
 	e := q.scheduler.lookUp("here")
 	q.scheduler.mu.Lock()

@@ -6,15 +6,16 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
 	"go.uber.org/zap"
+
+	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue/journal"
 )
 
 // schemaVersion is the version of the tables and records that are written.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // Open opens the queue in a directory, which is created if it is missing.
 // Messages that were in flight when it was last used are waiting again.
@@ -42,9 +43,6 @@ func open(o Options) (_ *Queue, err error) {
 	if err := q.space.beforeOpen(); err != nil {
 		return nil, err
 	}
-	if runtime.GOOS != "linux" {
-		q.log.Warn("a message is durable on Linux only: a power cut may lose what was accepted")
-	}
 	b := o.badgerOptions()
 	if err := checkTables(b); err != nil {
 		return nil, err
@@ -67,13 +65,26 @@ func open(o Options) (_ *Queue, err error) {
 			err = errors.Join(err, q.commits.close())
 		}
 	}()
+	if q.journal, err = journal.Open(o.Dir, journal.Options{Sync: o.sync}); errors.Is(err, journal.ErrNewer) {
+		return nil, fmt.Errorf("%w: %w", ErrNewer, err)
+	} else if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, q.journal.Close())
+		}
+	}()
 	q.scheduler = newScheduler(q)
 	q.space.full = q.scheduler.suspend
+	q.wanted = newWanted()
 	q.committer = newCommitter(q)
+	q.checkpointer = newCheckpointer(q)
 	if err := q.recover(recorded); err != nil {
 		return nil, err
 	}
 	go q.committer.run()
+	q.checkpointer.start()
 	q.keeper = startKeeper(q)
 	return q, nil
 }
@@ -101,8 +112,19 @@ func limitsOf(b badger.Options) batchLimits {
 
 // recover reads what the queue was like, and notices if it was cut off.
 func (q *Queue) recover(recorded uint64) error {
-	err := q.db.View(func(tx *badger.Txn) error {
+	// What a newer version wrote must not be replayed.
+	if err := q.view(q.readState); err != nil {
+		return err
+	}
+	replayed, err := q.replay()
+	if err != nil {
+		return err
+	}
+	err = q.view(func(tx *badger.Txn) error {
 		if err := q.readState(tx); err != nil {
+			return err
+		}
+		if err := q.wanted.read(tx); err != nil {
 			return err
 		}
 		return q.readEndpoints(tx)
@@ -110,6 +132,7 @@ func (q *Queue) recover(recorded uint64) error {
 	if err != nil {
 		return err
 	}
+	recorded = max(recorded, q.state.commits) + replayed.Lost
 	if lost := int64(recorded) - int64(q.state.commits); lost > 0 {
 		q.lost = lost
 		q.log.Error("commits are missing: the database was damaged or cut off, and messages in them are lost",
@@ -117,7 +140,11 @@ func (q *Queue) recover(recorded uint64) error {
 		// What comes must not look like what was lost.
 		q.state.commits = recorded
 	}
-	return q.sweepOrphans()
+	if err := q.journal.Start(); err != nil {
+		return err
+	}
+	q.checkpointer.begun(replayed.Begin, q.journal.Tail())
+	return nil
 }
 
 func (q *Queue) readState(tx *badger.Txn) error {
@@ -135,6 +162,9 @@ func (q *Queue) readState(tx *badger.Txn) error {
 	}
 	if err != nil {
 		return fmt.Errorf("reading the state: %w", err)
+	}
+	if s.schema < schemaVersion {
+		return fmt.Errorf("the directory was written before the first release, with schema %d: move it away", s.schema)
 	}
 	s.schema = schemaVersion
 	q.state.state = s

@@ -5,6 +5,7 @@ package badgerqueue
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -40,7 +41,8 @@ type Options struct {
 
 	// What tests change.
 	tune    func(*badger.Options)
-	commit  func(*badger.Txn) error // in place of the transaction's own
+	commit  func(*batch) error // in place of the batch's own
+	sync    func(*os.File) error
 	disk    disk
 	budgets budgets
 	every   intervals
@@ -79,7 +81,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.Now = time.Now
 	}
 	if o.commit == nil {
-		o.commit = (*badger.Txn).Commit
+		o.commit = (*batch).commit
 	}
 	if o.disk == nil {
 		o.disk = localDisk{dir: o.Dir}
@@ -89,15 +91,12 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// maxChunk is the longest value. Longer ones would go to Badger's value log,
-// which swallows the errors of its syncs.
-const maxChunk = 768 << 10
-
 // badgerOptions are sized for a sidecar: little memory when idle, no value log,
-// and large enough tables to keep up with a burst.
+// and large enough tables to keep up with a burst. Nothing is synced but tables:
+// the journal has it.
 func (o Options) badgerOptions() badger.Options {
 	b := badger.DefaultOptions(o.Dir).
-		WithSyncWrites(true).
+		WithSyncWrites(false).
 		WithDetectConflicts(false). // there is a single writer
 		WithMemTableSize(32 << 20).
 		WithNumMemtables(2).

@@ -24,8 +24,8 @@ func (p *placed) weight() int { return 6 + 2*len(p.keys) }
 // n, and the key after them if there are more. What it reads of a message does
 // not change.
 func (q *Queue) scanPlaced(from key, n int) (places []placed, more key, err error) {
-	err = q.db.View(func(tx *badger.Txn) error {
-		it := tx.NewIterator(badger.IteratorOptions{Prefix: from[:5]})
+	err = q.viewBlobs(func(v view) error {
+		it := v.tx.NewIterator(badger.IteratorOptions{Prefix: from[:5]})
 		defer it.Close()
 		weight := 0
 		for it.Seek(from); it.Valid(); it.Next() {
@@ -38,7 +38,7 @@ func (q *Queue) scanPlaced(from key, n int) (places []placed, more key, err erro
 			if err != nil {
 				return fmt.Errorf("reading from table %c: %w", from[0], err)
 			}
-			if p.keys, err = keysAt(tx, from[0], value); err != nil {
+			if p.keys, err = v.keysAt(from[0], value); err != nil {
 				return err
 			}
 			weight += p.weight()
@@ -51,7 +51,7 @@ func (q *Queue) scanPlaced(from key, n int) (places []placed, more key, err erro
 
 // keysAt returns the keys of the message that waits, or is dead, at a place.
 // One that cannot be read has none: they move last.
-func keysAt(tx *badger.Txn, table byte, value []byte) ([]queue.Key, error) {
+func (v view) keysAt(table byte, value []byte) ([]queue.Key, error) {
 	var at located
 	switch table {
 	case tableFresh, tableRetrying:
@@ -72,7 +72,7 @@ func keysAt(tx *badger.Txn, table byte, value []byte) ([]queue.Key, error) {
 	default:
 		return nil, nil
 	}
-	m, err := readMessage(tx, at.record, false)
+	m, err := v.readMessage(&at, false)
 	if isBroken(err) {
 		return nil, nil
 	}

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/caddy-webhook-inbox/inbox/queue"
 	"github.com/caddy-webhook-inbox/inbox/queue/queuetest"
 )
@@ -24,14 +22,13 @@ type failingDisk struct {
 	visible bool
 }
 
-func (d *failingDisk) commit(tx *badger.Txn) error {
+func (d *failingDisk) commit(b *batch) error {
 	if !d.broken.Load() {
-		return tx.Commit()
+		return b.commit()
 	}
 	if d.visible {
-		return errors.Join(tx.Commit(), errDisk)
+		return errors.Join(b.commit(), errDisk)
 	}
-	tx.Discard()
 	return errDisk
 }
 
@@ -110,9 +107,9 @@ func TestASettlementThatFailsToCommitIsForgotten(t *testing.T) {
 func TestAPublishWhoseCallerGaveUpIsWholeOrNotThere(t *testing.T) {
 	t.Parallel()
 	hold := make(chan struct{})
-	q := openTest(t, Options{commit: func(tx *badger.Txn) error {
+	q := openTest(t, Options{commit: func(b *batch) error {
 		<-hold
-		return tx.Commit()
+		return b.commit()
 	}})
 	ctx, cancel := context.WithCancel(t.Context())
 	p := queue.Publication{Message: sender.Message("here"), Keys: []queue.Key{queuetest.Key("k", time.Hour)}}

@@ -3,11 +3,9 @@
 package badgerqueue
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 
-	"github.com/dgraph-io/badger/v4"
 	"go.uber.org/zap"
 )
 
@@ -27,7 +25,7 @@ func (q *Queue) prepare(h *handle) (bool, error) {
 		return true, nil
 	}
 	read := handle{endpoint: h.endpoint, seq: h.seq, fresh: h.fresh}
-	err := q.db.View(read.read)
+	err := q.viewBlobs(func(v view) error { return v.readHandle(&read) })
 	s, l := q.scheduler, &h.endpoint.line
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,13 +46,13 @@ func (q *Queue) prepare(h *handle) (bool, error) {
 	}
 }
 
-func (h *handle) read(tx *badger.Txn) error {
+func (v view) readHandle(h *handle) error {
 	n := h.endpoint.number.Load()
 	k := retryKey(n, h.seq)
 	if h.fresh {
 		k = freshKey(n, h.seq)
 	}
-	value, ok, err := get(tx, k)
+	value, ok, err := get(v.tx, k)
 	if err != nil {
 		return err
 	}
@@ -64,7 +62,7 @@ func (h *handle) read(tx *badger.Txn) error {
 	if err := h.decode(value); err != nil {
 		return err
 	}
-	return h.readMessage(tx)
+	return v.readHeld(h)
 }
 
 func (h *handle) decode(value []byte) (err error) {
@@ -72,47 +70,15 @@ func (h *handle) decode(value []byte) (err error) {
 	return err
 }
 
-// readMessage reads the message and checks that it is as it was published.
-func (h *handle) readMessage(tx *badger.Txn) error {
-	m, err := readMessage(tx, h.record, true)
+// readHeld reads the message of a handle that has its place.
+func (v view) readHeld(h *handle) error {
+	m, err := v.readMessage(&h.located, true)
 	if err != nil {
 		return err
 	}
 	h.message = m.message
 	h.message.Endpoint = h.endpoint.name // it may have moved
 	return nil
-}
-
-// readMessage reads a message. If it is to be whole, its body is checked, and
-// read from wherever it is.
-func readMessage(tx *badger.Txn, record uint64, whole bool) (*messageRecord, error) {
-	value, ok, err := get(tx, messageKey(record))
-	if err != nil {
-		return nil, err
-	}
-	if !ok {
-		return nil, errMissing
-	}
-	m, err := decodeMessage(value)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errCorrupt, err)
-	}
-	if !whole {
-		return m, nil
-	}
-	body := &m.message.Request.Body
-	if m.body.chunks > 0 {
-		if *body, err = readBody(tx, m.body, m.length); errors.Is(err, errMalformed) {
-			return nil, fmt.Errorf("%w: %w", errCorrupt, err)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if sha256.Sum256(*body) != m.sum {
-		return nil, fmt.Errorf("%w: the body is not what was received", errCorrupt)
-	}
-	return m, nil
 }
 
 // buryBroken takes a held message out of the line that cannot be delivered.

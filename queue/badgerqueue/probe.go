@@ -135,7 +135,7 @@ type candidate struct {
 // search finds the message that is meant in r and b. It takes one that is
 // excepted only if there is no other.
 func (q *Queue) search(s search) (best candidate, err error) {
-	err = q.db.View(func(tx *badger.Txn) error {
+	err = q.view(func(tx *badger.Txn) error {
 		fresh, excepted, err := s.scan(tx, tableFresh, s.fresh)
 		if err != nil {
 			return err

@@ -4,12 +4,12 @@ package badgerqueue
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
+	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue/journal"
 )
 
 // Publish implements [queue.Publisher].
@@ -44,7 +44,6 @@ func (q *Queue) publish(ctx context.Context, p queue.Publication) (queue.Receipt
 	r := messageRecord{
 		message: p.Message,
 		keys:    p.Keys,
-		sum:     sha256.Sum256(p.Message.Request.Body),
 		length:  uint64(len(p.Message.Request.Body)),
 	}
 	if len(p.Message.Request.Body)+headerSize(p.Message.Request.Header) > maxChunk/8*7 {
@@ -52,15 +51,16 @@ func (q *Queue) publish(ctx context.Context, p queue.Publication) (queue.Receipt
 		if err != nil || known.Outcome == queue.Duplicate {
 			return known, err
 		}
-		r.body = op.body
+		r.apart = true
 	}
 	op.record = r.encode()
 	if len(op.record) > maxChunk {
-		q.dropBody(op.body)
+		q.unpin(op.body)
 		return queue.Receipt{}, fmt.Errorf("a message with %d bytes beside its body", len(op.record))
 	}
 	op.size = messageSize(len(op.record), op.bodySize())
 	if err := q.committer.submit(op); err != nil {
+		q.unpin(op.body)
 		return queue.Receipt{}, err
 	}
 	select {
@@ -84,18 +84,19 @@ type publication struct {
 	keys     []queue.Key
 	share    int64
 	record   []byte
-	body     bodyRef // written before
+	body     []journal.Place // written before
 	size     int64
 
 	stored  *handle // nil for a duplicate
 	receipt queue.Receipt
 
 	finished chan struct{}
+	answered bool
 	err      error
 }
 
 func (op *publication) cost() (entries, bytes int) {
-	return 8 + int(op.body.chunks) + len(op.keys), len(op.record) + 512 + 128*len(op.keys)
+	return 8 + len(op.body) + len(op.keys), len(op.record) + 512 + 128*len(op.keys) + 16*len(op.body)
 }
 
 func (op *publication) apply(b *batch) error {
@@ -105,11 +106,9 @@ func (op *publication) apply(b *batch) error {
 	}
 	if found.known {
 		op.receipt = queue.Receipt{Outcome: queue.Duplicate, ID: found.id}
-		b.eraseBody(op.body)
 		return nil
 	}
 	if err := b.makeRoom(op, found.freed()); err != nil {
-		b.eraseBody(op.body)
 		return err
 	}
 	op.receipt = queue.Receipt{Outcome: queue.Accepted, ID: op.message.ID}
@@ -126,16 +125,15 @@ func (op *publication) store(b *batch) {
 	tally := b.tally(op.endpoint)
 	n := op.endpoint.number.Load()
 	w := waitingRecord{located: located{
-		record:     seq,
+		record:     b.blob(op.record),
+		body:       op.body,
 		id:         op.message.ID,
 		receivedAt: op.message.ReceivedAt,
 		size:       op.size,
-		body:       op.body,
 		keysUntil:  b.recordKeys(n, op.keys, seq, op.message.ID),
 	}}
-	b.set(messageKey(seq), op.record)
-	if op.body.chunks > 0 {
-		b.set(bodyKey(op.body.number), newKey(tableBodies).seq(seq)[1:])
+	for _, p := range op.body {
+		b.want(p, +1)
 	}
 	b.set(freshKey(n, seq), w.encode())
 	tally.waiting++
@@ -144,12 +142,20 @@ func (op *publication) store(b *batch) {
 	op.stored = &handle{endpoint: op.endpoint, seq: seq, fresh: true, waitingRecord: w, message: op.message}
 }
 
+func (op *publication) answer(err error) {
+	op.answered = true
+	op.err = err
+	close(op.finished)
+}
+
 func (op *publication) done(err error) {
+	op.q.wanted.pin(op.body, -1)
+	if !op.answered {
+		op.answer(err)
+	}
 	if err == nil && op.stored != nil {
 		op.q.scheduler.arrived(op.stored)
 	}
-	op.err = err
-	close(op.finished)
 }
 
 // keyGrace is how much longer than its window Badger holds on to a key. The

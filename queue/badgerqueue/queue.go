@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
+	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue/journal"
 )
 
 // The errors of Open that a caller may want to tell apart.
@@ -34,14 +35,19 @@ type Queue struct {
 	limits batchLimits
 	log    *zap.Logger
 
-	db        *badger.DB
-	commits   *commitFile
-	lost      int64
-	space     *space
-	scheduler *scheduler
-	committer *committer
-	keeper    *keeper
-	reclaimer reclaimer
+	journal      *journal.Journal
+	db           *badger.DB
+	commits      *commitFile
+	lost         int64
+	space        *space
+	scheduler    *scheduler
+	wanted       *wanted
+	committer    *committer
+	checkpointer *checkpointer
+	keeper       *keeper
+	reclaimer    reclaimer
+
+	visible sync.RWMutex // not held while something is durable that cannot be seen
 
 	state     queueState // of the committer
 	failure   atomic.Pointer[error]
@@ -116,6 +122,7 @@ func (q *Queue) close() error {
 	q.gate.shut()
 	q.keeper.cancel()
 	q.scheduler.fail(queue.ErrClosed)
+	q.checkpointer.end()
 	q.committer.close(queue.ErrClosed)
 	q.gate.wait()
 	q.scheduler.stopTimers()
@@ -141,7 +148,24 @@ func (q *Queue) releaseLater() {
 
 // release lets go of the directory.
 func (q *Queue) release() error {
-	return errors.Join(q.commits.close(), q.closeDB())
+	return errors.Join(q.seal(), q.journal.Close(), q.commits.close(), q.closeDB())
+}
+
+// seal ends the journal with a frame that says that nothing need be replayed.
+func (q *Queue) seal() error {
+	if q.Err() != nil || !q.space.mayWrite() {
+		return nil // the next start replays what there is
+	}
+	if err := q.checkpointer.sync(); err != nil {
+		return err
+	}
+	b, err := q.newBatch(0)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	b.always = true
+	return b.finish()
 }
 
 func (q *Queue) closeDB() error {

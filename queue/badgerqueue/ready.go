@@ -115,7 +115,7 @@ func (b *batch) readWaiting(table byte, e *endpoint, seqs []uint64) (waiting []w
 // scanSeqs returns the next seqs in r or b from a key on, and the key after
 // them if there are more.
 func (q *Queue) scanSeqs(from key, n int) (seqs []uint64, more key, err error) {
-	err = q.db.View(func(tx *badger.Txn) error {
+	err = q.view(func(tx *badger.Txn) error {
 		it := tx.NewIterator(badger.IteratorOptions{Prefix: from[:5]})
 		defer it.Close()
 		for it.Seek(from); it.Valid(); it.Next() {

@@ -4,9 +4,11 @@ package badgerqueue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
+	"github.com/dgraph-io/badger/v4"
 	"go.uber.org/zap"
 )
 
@@ -20,9 +22,11 @@ type reclaimer struct {
 
 // It is worth it from worthReclaiming on. Above maxReclaimed it would take long,
 // in which Badger compacts nothing else; there the next messages have to do it.
-// More than quiet bytes written since the last look is too busy a time.
+// More than quiet bytes written since the last look is too busy a time. A
+// message takes about indexSize bytes of the tables.
 const (
-	worthReclaiming = 64 << 20
+	indexSize       = 256
+	worthReclaiming = 8 << 20
 	maxReclaimed    = 1 << 30
 	quiet           = 1 << 20
 )
@@ -33,8 +37,46 @@ func (r *reclaimer) due(onDisk int64) bool {
 		erased >= worthReclaiming && erased >= onDisk/2 && onDisk <= maxReclaimed
 }
 
-// reclaim compacts the database if that is worth it.
+// reclaim gives back what the journal and the database need no longer.
 func (q *Queue) reclaim(ctx context.Context) error {
+	if err := q.relocate(ctx); err != nil {
+		return err
+	}
+	if err := q.rotate(ctx); err != nil {
+		return err
+	}
+	if err := q.checkpointer.make(ctx); err != nil {
+		return err
+	}
+	if err := q.journal.Trim(); err != nil {
+		return err
+	}
+	return q.compact(ctx)
+}
+
+// worthRotating is how long a segment must be, in bytes, to be left for a new
+// one when nothing in it is wanted.
+const worthRotating = 4 << 20
+
+// rotate lets the segment be dropped that is being written, if nothing in it is
+// wanted.
+func (q *Queue) rotate(ctx context.Context) error {
+	tail := q.checkpointer.tail()
+	if tail.Offset < worthRotating || len(q.wanted.unwanted([]uint32{tail.Segment})) == 0 {
+		return nil
+	}
+	err := q.change(ctx, &change{write: func(b *batch) error {
+		b.q.journal.Rotate()
+		return nil
+	}})
+	if err != nil {
+		return err
+	}
+	return q.change(ctx, &change{write: (*batch).force})
+}
+
+// compact compacts the database if that is worth it.
+func (q *Queue) compact(ctx context.Context) error {
 	before := q.tableSize()
 	if !q.reclaimer.due(before) || !q.compactable() {
 		return nil
@@ -75,26 +117,18 @@ func (q *Queue) tableSize() (size int64) {
 }
 
 // fillMemtable writes until Badger flushes what it has in memory, which is
-// mostly the deletions. There is no other way to make it.
+// mostly the deletions. There is no other way to make it. The journal need not
+// know of that.
 func (q *Queue) fillMemtable(ctx context.Context) error {
-	filler := make([]byte, maxChunk) // compresses to nothing
-	for range q.db.Opts().MemTableSize/maxChunk + 2 {
-		if err := q.change(ctx, &change{
-			entries: 1,
-			bytes:   q.limits.bytes, // alone in its batch
-			write: func(b *batch) error {
-				b.set(newKey(tableFiller), filler)
-				return nil
-			},
-		}); err != nil {
+	filler := make([]byte, 256<<10) // compresses to nothing
+	for range q.db.Opts().MemTableSize/int64(len(filler)) + 2 {
+		if !q.space.mayWrite() {
+			return nil
+		}
+		err := q.db.Update(func(tx *badger.Txn) error { return tx.Set(newKey(tableFiller), filler) })
+		if err = errors.Join(err, ctx.Err()); err != nil {
 			return fmt.Errorf("filling the memtable: %w", err)
 		}
 	}
-	return q.change(ctx, &change{
-		entries: 1,
-		write: func(b *batch) error {
-			b.delete(newKey(tableFiller))
-			return nil
-		},
-	})
+	return q.db.Update(func(tx *badger.Txn) error { return tx.Delete(newKey(tableFiller)) })
 }

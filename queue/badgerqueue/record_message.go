@@ -3,7 +3,6 @@
 package badgerqueue
 
 import (
-	"crypto/sha256"
 	"maps"
 	"net/http"
 	"slices"
@@ -12,19 +11,13 @@ import (
 	"github.com/caddy-webhook-inbox/inbox/queue"
 )
 
-// messageRecord is what m holds: a message as it was published, never changed.
+// messageRecord is a blob of the journal: a message as it was published, never
+// changed.
 type messageRecord struct {
 	message *queue.Message
 	keys    []queue.Key
-	sum     [sha256.Size]byte // of the body
-	length  uint64            // of the body
-	body    bodyRef           // where the body is, if not in the record
-}
-
-// bodyRef names a body in p; without chunks there is none.
-type bodyRef struct {
-	number uint64
-	chunks uint64
+	length  uint64 // of the body
+	apart   bool   // the body is not in the record, but in blobs of its own
 }
 
 const (
@@ -44,10 +37,8 @@ const (
 	fieldTrustedProxy = 14
 	fieldTLS          = 15
 	fieldKey          = 16 // repeated
-	fieldSum          = 17
 	fieldLength       = 18
-	fieldBodyNumber   = 19
-	fieldBodyChunks   = 20
+	fieldApart        = 19
 	fieldBody         = 21
 	fieldPlaceholder  = 22 // repeated: a name and a value
 )
@@ -70,7 +61,7 @@ const (
 func (r *messageRecord) encode() []byte {
 	m, req := r.message, &r.message.Request
 	inline := len(req.Body)
-	if r.body.chunks > 0 {
+	if r.apart {
 		inline = 0
 	}
 	e := newRecord(512 + headerSize(req.Header) + inline)
@@ -96,11 +87,9 @@ func (r *messageRecord) encode() []byte {
 		f.int(fieldWindow, int64(k.Window))
 		e.bytes(fieldKey, f)
 	}
-	e.bytes(fieldSum, r.sum[:])
 	e.uint(fieldLength, r.length)
-	e.uint(fieldBodyNumber, r.body.number)
-	e.uint(fieldBodyChunks, r.body.chunks)
-	if r.body.chunks == 0 {
+	e.bool(fieldApart, r.apart)
+	if !r.apart {
 		e.bytes(fieldBody, req.Body)
 	}
 	e.placeholders(req.Placeholders)
@@ -151,7 +140,7 @@ func (e *encoder) tls(t *queue.TLS) {
 	e.bytes(fieldTLS, f)
 }
 
-// decodeMessage reads a record of m. The body of the message shares its memory.
+// decodeMessage reads a record of a message. The body of the message shares its memory.
 func decodeMessage(record []byte) (*messageRecord, error) {
 	m := new(queue.Message)
 	r := &messageRecord{message: m}
@@ -191,14 +180,10 @@ func decodeMessage(record []byte) (*messageRecord, error) {
 			req.TLS = d.tls()
 		case fieldKey:
 			r.keys = append(r.keys, d.key())
-		case fieldSum:
-			d.array(r.sum[:])
 		case fieldLength:
 			r.length = d.uint()
-		case fieldBodyNumber:
-			r.body.number = d.uint()
-		case fieldBodyChunks:
-			r.body.chunks = d.uint()
+		case fieldApart:
+			r.apart = d.bool()
 		case fieldBody:
 			req.Body = d.value
 		case fieldPlaceholder:

@@ -3,19 +3,21 @@
 package badgerqueue
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
+	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue/journal"
 )
 
 // located is what every table says of a message, so that it can be erased and
 // accounted for without a look at its record.
 type located struct {
-	record     uint64 // its number in m
+	record     journal.Place   // of the message
+	body       []journal.Place // of the parts of its body, if that is not in the record
 	id         queue.ID
 	receivedAt time.Time
 	size       int64 // that it is accounted with
-	body       bodyRef
 
 	// keysUntil is when Badger drops the first of its keys, in seconds since
 	// 1970; 0 if it has none. See refresh.go.
@@ -46,7 +48,6 @@ const (
 	fieldReceived  = 3
 	fieldSize      = 4
 	fieldBodyAt    = 5
-	fieldChunks    = 6
 	fieldKeysUntil = 7
 	fieldNacked    = 8
 	fieldDue       = 9
@@ -61,13 +62,44 @@ const (
 )
 
 func (e *encoder) located(l *located) {
-	e.uint(fieldRecord, l.record)
+	e.places(fieldRecord, l.record)
 	e.bytes(fieldMessageID, l.id[:])
 	e.time(fieldReceived, l.receivedAt)
 	e.int(fieldSize, l.size)
-	e.uint(fieldBodyAt, l.body.number)
-	e.uint(fieldChunks, l.body.chunks)
+	e.places(fieldBodyAt, l.body...)
 	e.int(fieldKeysUntil, l.keysUntil)
+}
+
+// places writes each place with 12 bytes.
+func (e *encoder) places(tag uint64, places ...journal.Place) {
+	if len(places) == 0 {
+		return
+	}
+	*e = binary.AppendUvarint(*e, tag)
+	*e = binary.AppendUvarint(*e, uint64(len(places)*placeSize))
+	for _, p := range places {
+		*e = binary.BigEndian.AppendUint32(*e, p.Segment)
+		*e = binary.BigEndian.AppendUint32(*e, p.Offset)
+		*e = binary.BigEndian.AppendUint32(*e, p.Length)
+	}
+}
+
+const placeSize = 12
+
+func (d *decoder) places() []journal.Place {
+	if len(d.value)%placeSize != 0 {
+		d.fail()
+		return nil
+	}
+	places := make([]journal.Place, 0, len(d.value)/placeSize)
+	for v := d.value; len(v) > 0; v = v[placeSize:] {
+		places = append(places, journal.Place{
+			Segment: binary.BigEndian.Uint32(v),
+			Offset:  binary.BigEndian.Uint32(v[4:]),
+			Length:  binary.BigEndian.Uint32(v[8:]),
+		})
+	}
+	return places
 }
 
 func (e *encoder) history(h queue.History) {
@@ -136,7 +168,11 @@ func decodeSettled(record []byte) (r settledRecord, err error) {
 func (d *decoder) located(l *located) {
 	switch d.tag {
 	case fieldRecord:
-		l.record = d.uint()
+		if places := d.places(); len(places) == 1 {
+			l.record = places[0]
+		} else {
+			d.fail()
+		}
 	case fieldMessageID:
 		d.array(l.id[:])
 	case fieldReceived:
@@ -144,9 +180,7 @@ func (d *decoder) located(l *located) {
 	case fieldSize:
 		l.size = d.int()
 	case fieldBodyAt:
-		l.body.number = d.uint()
-	case fieldChunks:
-		l.body.chunks = d.uint()
+		l.body = d.places()
 	case fieldKeysUntil:
 		l.keysUntil = d.int()
 	}

@@ -68,7 +68,7 @@ func (q *Queue) refreshTable(ctx context.Context, e *endpoint, table byte) error
 func (q *Queue) scanAgeing(from key) (seqs []uint64, more key, err error) {
 	soon := time.Now().Add(refreshBefore).Unix()
 	young := q.opts.Now().Add(-refreshBefore)
-	err = q.db.View(func(tx *badger.Txn) error {
+	err = q.view(func(tx *badger.Txn) error {
 		it := tx.NewIterator(badger.IteratorOptions{Prefix: from[:5]})
 		defer it.Close()
 		for it.Seek(from); it.Valid(); it.Next() {
@@ -103,7 +103,7 @@ func (b *batch) refresh(e *endpoint, table byte, seqs []uint64) error {
 		return err
 	}
 	for _, w := range waiting {
-		m, err := readMessage(b.tx, w.record.record, false)
+		m, err := b.view().readMessage(&w.record.located, false)
 		if isBroken(err) {
 			continue // it is found out when it is handed out
 		}

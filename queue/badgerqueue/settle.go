@@ -103,7 +103,7 @@ type settling interface {
 }
 
 func (op *settlement) cost() (entries, bytes int) {
-	return 8 + int(op.handle.body.chunks), 1024 + op.settle.size()
+	return 8 + len(op.handle.body), 1024 + op.settle.size()
 }
 
 func (op *settlement) apply(b *batch) error {
@@ -160,10 +160,9 @@ func (b *batch) enterRetrying(e *endpoint, seq uint64, w *waitingRecord) {
 
 // erase deletes a message itself.
 func (b *batch) erase(e *endpoint, l *located) {
-	b.delete(messageKey(l.record))
-	b.eraseBody(l.body)
+	b.unwant(l)
 	b.account(e, -l.size)
-	b.q.reclaimer.erased.Add(l.size)
+	b.q.reclaimer.erased.Add(indexSize)
 }
 
 type ack struct {

@@ -39,12 +39,12 @@ func (q *Queue) DeadLetter(ctx context.Context, endpoint string, id queue.ID) (q
 	defer q.gate.leave()
 
 	var found queue.Settled
-	err := q.db.View(func(tx *badger.Txn) error {
+	err := q.viewBlobs(func(v view) error {
 		e := q.scheduler.lookUp(endpoint)
 		if e == nil {
 			return queue.ErrNotFound
 		}
-		value, ok, err := get(tx, deadKey(e.number.Load(), id))
+		value, ok, err := get(v.tx, deadKey(e.number.Load(), id))
 		if err != nil {
 			return err
 		}
@@ -58,7 +58,7 @@ func (q *Queue) DeadLetter(ctx context.Context, endpoint string, id queue.ID) (q
 		if r.expired(q.opts.Now()) {
 			return queue.ErrNotFound
 		}
-		found, err = r.settled(tx, endpoint, true)
+		found, err = v.settled(&r, endpoint, true)
 		return err
 	})
 	if err != nil {
@@ -105,9 +105,9 @@ func (q *Queue) listPage(ctx context.Context, endpoint string, from func(uint32)
 	if next == nil {
 		next = from(e.number.Load())
 	}
-	err = q.db.View(func(tx *badger.Txn) error {
+	err = q.viewBlobs(func(v view) error {
 		now := q.opts.Now()
-		found, rest, err := scanSettled(tx, next, page)
+		found, rest, err := scanSettled(v.tx, next, page)
 		if err != nil {
 			return err
 		}
@@ -116,7 +116,7 @@ func (q *Queue) listPage(ctx context.Context, endpoint string, from func(uint32)
 			if f.record.expired(now) {
 				continue
 			}
-			s, err := f.record.settled(tx, endpoint, false)
+			s, err := v.settled(&f.record, endpoint, false)
 			if err != nil {
 				return err
 			}
@@ -160,8 +160,8 @@ func scanSettled(tx *badger.Txn, from key, n int) (found []place, more key, err 
 
 // settled reads the message of a record. Of one that is damaged there is at
 // least what its place says.
-func (r *settledRecord) settled(tx *badger.Txn, endpoint string, whole bool) (queue.Settled, error) {
-	m, err := readMessage(tx, r.record, whole)
+func (v view) settled(r *settledRecord, endpoint string, whole bool) (queue.Settled, error) {
+	m, err := v.readMessage(&r.located, whole)
 	switch {
 	case isBroken(err):
 		m = &messageRecord{message: &queue.Message{ID: r.id, ReceivedAt: r.receivedAt}}

@@ -20,7 +20,7 @@ func (q *Queue) Endpoints(ctx context.Context) (map[string]queue.Stats, error) {
 	defer q.gate.leave()
 
 	all := make(map[string]queue.Stats)
-	err := q.db.View(func(tx *badger.Txn) error {
+	err := q.view(func(tx *badger.Txn) error {
 		for _, e := range q.scheduler.statistics() {
 			present, err := e.present(tx, q.opts.Now())
 			if err != nil {

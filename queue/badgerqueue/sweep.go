@@ -70,7 +70,7 @@ func (s *sweeper) sweepKept(ctx context.Context, e *endpoint) error {
 }
 
 func (s *sweeper) expiredKept(from key, end uint64, now time.Time) (expired []place, err error) {
-	err = s.q.db.View(func(tx *badger.Txn) error {
+	err = s.q.view(func(tx *badger.Txn) error {
 		found, _, err := scanSettled(tx, from, 8*page)
 		chunks := 0
 		for _, f := range found {
@@ -79,7 +79,7 @@ func (s *sweeper) expiredKept(from key, end uint64, now time.Time) (expired []pl
 			}
 			if f.record.expired(now) {
 				expired = append(expired, f)
-				chunks += int(f.record.body.chunks)
+				chunks += len(f.record.body)
 			}
 		}
 		return err
@@ -90,7 +90,7 @@ func (s *sweeper) expiredKept(from key, end uint64, now time.Time) (expired []pl
 func eraseKept(e *endpoint, places []place) *change {
 	op := &change{}
 	for _, p := range places {
-		op.entries += 6 + int(p.record.body.chunks)
+		op.entries += 6 + len(p.record.body)
 		op.bytes += 256
 	}
 	op.write = func(b *batch) error {
@@ -131,7 +131,7 @@ func (s *sweeper) sweepDead(ctx context.Context, e *endpoint) error {
 
 func (s *sweeper) expiredDead(from key) (ids []queue.ID, more key, err error) {
 	now := s.q.opts.Now()
-	err = s.q.db.View(func(tx *badger.Txn) error {
+	err = s.q.view(func(tx *badger.Txn) error {
 		found, rest, err := scanSettled(tx, from, page)
 		more = rest
 		for _, f := range found {

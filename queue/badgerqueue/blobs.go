@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package badgerqueue
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue/journal"
+)
+
+// Messages are blobs in the journal; the tables hold only their places. A place
+// is a message's for good: where a blob was moved to, so that its segment could
+// be dropped, is in the table of what was moved (relocate.go).
+
+// A view is what is committed at one moment. The blobs that are wanted then can
+// be read until it ends.
+type view struct {
+	tx    *badger.Txn
+	epoch journal.Epoch
+}
+
+func (q *Queue) viewBlobs(fn func(v view) error) error {
+	epoch := q.journal.Enter()
+	defer epoch.Leave()
+	return q.view(func(tx *badger.Txn) error { return fn(view{tx, epoch}) })
+}
+
+// view calls fn with the tables as they are now. What is answered is in them.
+func (q *Queue) view(fn func(tx *badger.Txn) error) error {
+	q.visible.RLock()
+	tx := q.db.NewTransaction(false)
+	q.visible.RUnlock()
+	defer tx.Discard()
+	return fn(tx)
+}
+
+// readMessage reads a message as it was published, or returns an error that
+// isBroken. If it need not be whole, a body that is apart is left out.
+func (v view) readMessage(at *located, whole bool) (*messageRecord, error) {
+	record, err := v.readBlob(at.record)
+	if err != nil {
+		return nil, err
+	}
+	m, err := decodeMessage(record)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errCorrupt, err)
+	}
+	if !m.apart || !whole {
+		return m, nil
+	}
+	body := make([]byte, 0, m.length)
+	for _, p := range at.body {
+		part, err := v.readBlob(p)
+		if err != nil {
+			return nil, err
+		}
+		body = append(body, part...)
+	}
+	if uint64(len(body)) != m.length {
+		return nil, fmt.Errorf("%w: of the body, %d bytes are there instead of %d", errCorrupt, len(body), m.length)
+	}
+	m.message.Request.Body = body
+	return m, nil
+}
+
+func (v view) readBlob(p journal.Place) ([]byte, error) {
+	current, err := v.currentPlace(p)
+	if err != nil {
+		return nil, err
+	}
+	blob, err := v.epoch.Read(current)
+	switch {
+	case errors.Is(err, journal.ErrMissing):
+		return nil, fmt.Errorf("%w: %w", errMissing, err)
+	case errors.Is(err, journal.ErrDamaged):
+		return nil, fmt.Errorf("%w: %w", errCorrupt, err)
+	}
+	return blob, err
+}
+
+// currentPlace returns where the blob of a place is now.
+func (v view) currentPlace(p journal.Place) (journal.Place, error) {
+	if v.epoch.Has(p.Segment) {
+		return p, nil // a copy elsewhere would be the same
+	}
+	current, moved, err := movedTo(v.tx, p)
+	if err != nil || !moved {
+		return p, err
+	}
+	return current, nil
+}
+
+// movedTo returns where a blob was moved to.
+func movedTo(tx *badger.Txn, p journal.Place) (current journal.Place, moved bool, err error) {
+	value, ok, err := get(tx, movedKey(p))
+	if err != nil || !ok {
+		return journal.Place{}, false, err
+	}
+	d := readRecord(value)
+	for d.next() {
+		if d.tag == fieldRecord {
+			if places := d.places(); len(places) == 1 {
+				current, moved = places[0], true
+			}
+		}
+	}
+	if d.err == nil && !moved {
+		d.fail()
+	}
+	if d.err != nil {
+		return journal.Place{}, false, fmt.Errorf("reading from table %c: %w", tableMoved, d.err)
+	}
+	return current, true, nil
+}
+
+func encodeMoved(p journal.Place) []byte {
+	e := newRecord(16)
+	e.places(fieldRecord, p)
+	return e
+}

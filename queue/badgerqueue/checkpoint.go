@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package badgerqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue/journal"
+)
+
+// A checkpointer makes the database durable now and then, so that a restart
+// need not replay more than the last of the journal, and drops the segments that
+// nothing is wanted of any more.
+//
+// Badger's logs are memory maps that it does not sync here. After a kill they
+// are whole, because the kernel has them; after a power cut they may lack
+// anything since the last checkpoint. A replay writes all of that again.
+type checkpointer struct {
+	q    *Queue
+	wake chan struct{} // holds one token
+	stop chan struct{}
+	done sync.WaitGroup
+	one  sync.Mutex // held by who makes one
+
+	mu      sync.Mutex
+	applied journal.Position // all frames before it are in the database
+	from    journal.Position // all frames before it are durable there
+	bytes   int64            // committed since
+}
+
+// checkpointEvery is how many bytes are committed between two checkpoints.
+const checkpointEvery = 16 << 20
+
+func newCheckpointer(q *Queue) *checkpointer {
+	return &checkpointer{q: q, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+}
+
+func (c *checkpointer) start() {
+	c.done.Go(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		for {
+			select {
+			case <-c.stop:
+				return
+			case <-c.wake:
+				if err := c.make(ctx); err != nil && c.q.Err() == nil {
+					c.q.log.Warn("making the database durable", zap.Error(err))
+				}
+			}
+		}
+	})
+}
+
+func (c *checkpointer) end() {
+	close(c.stop)
+	c.done.Wait()
+}
+
+// begun is told where the last replay began, and where the next frame will be.
+func (c *checkpointer) begun(from, tail journal.Position) {
+	c.from, c.applied = from, tail
+	if from == (journal.Position{}) {
+		c.from = tail
+	}
+}
+
+// begin returns where a replay has to begin.
+func (c *checkpointer) begin() journal.Position {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.from
+}
+
+// tail returns the end of what is in the database.
+func (c *checkpointer) tail() journal.Position {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.applied
+}
+
+// advance is told what is in the database now.
+func (c *checkpointer) advance(to journal.Position, bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.applied = to
+	if c.bytes += bytes; c.bytes >= checkpointEvery {
+		select {
+		case c.wake <- struct{}{}:
+		default: // it has not looked since the last time
+		}
+	}
+}
+
+// sync makes durable what is in the database.
+func (c *checkpointer) sync() error {
+	c.mu.Lock()
+	applied, from := c.applied, c.from
+	c.bytes = 0
+	c.mu.Unlock()
+	if applied == from {
+		return nil // as it was
+	}
+	if err := syncIndex(c.q.opts.Dir); err != nil {
+		return fmt.Errorf("syncing the database: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.from = applied
+	return nil
+}
+
+// make makes a checkpoint, and drops what is behind it.
+func (c *checkpointer) make(ctx context.Context) error {
+	c.one.Lock()
+	defer c.one.Unlock()
+	if err := c.sync(); err != nil {
+		return err
+	}
+	from := c.begin()
+	var behind []uint32
+	for _, s := range c.q.journal.Segments() {
+		if s < from.Segment {
+			behind = append(behind, s)
+		}
+	}
+	if len(c.q.wanted.unwanted(behind)) == 0 {
+		return nil
+	}
+	// The next frame says where to begin. Until it is durable, a replay may need
+	// all that is there.
+	free := c.q.wanted.unwanted(behind)
+	if err := c.q.change(ctx, &change{write: (*batch).force}); err != nil {
+		return err
+	}
+	return c.q.journal.Drop(free)
+}
+
+// syncIndex syncs the logs of the database. Its tables are synced when they are
+// made.
+func syncIndex(dir string) error {
+	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+	if err != nil {
+		return err
+	}
+	for _, name := range append(logs, dir) {
+		f, err := os.Open(name)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // it became a table
+		}
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+)
+
+// A frame in the file, little endian, at a multiple of 8:
+//
+//	 0  checksum of the rest of the header
+//	 4  length of the blobs
+//	 8  length of the notes
+//	12  checksum of blobs and notes
+//	16  number, 8 bytes
+//	24  the position that a replay begins at
+//	32  blobs, each with its length and its own checksum before it; notes
+//
+// The checksums are CRC-32C, and begin with the salt of the segment.
+const (
+	frameHeader = 32
+	blobHeader  = 8
+)
+
+// A Frame is being written.
+type Frame struct {
+	segment *segment
+	start   int64
+	buf     []byte // the header and the blobs
+	notes   []byte
+}
+
+// Begin begins a frame of about size bytes. A frame that was begun before and
+// not committed is gone.
+func (j *Journal) Begin(size int) (*Frame, error) {
+	size += frameHeader + pageSize
+	s := j.active
+	if s.tail > headerSize && (j.rotates || s.tail+int64(size) > j.opts.SegmentSize) {
+		j.rotates = false
+		if err := j.nextSegment(); err != nil {
+			return nil, fmt.Errorf("beginning a segment: %w", err)
+		}
+		s = j.active
+	}
+	// What is reserved here cannot be missing when it is written.
+	if err := s.fill(s.tail + int64(size)); err != nil {
+		return nil, err
+	}
+	f := &j.frame
+	f.segment, f.start = s, s.tail
+	if cap(f.buf) > keptBuffer {
+		f.buf = nil
+	}
+	f.buf = append(f.buf[:0], make([]byte, frameHeader)...)
+	f.notes = f.notes[:0]
+	return f, nil
+}
+
+// keptBuffer is how much memory is kept from one frame to the next.
+const keptBuffer = 1 << 20
+
+// Blob adds a blob, and returns where it can be read once the frame is
+// committed.
+func (f *Frame) Blob(data []byte) Place {
+	p := Place{
+		Segment: f.segment.number,
+		Offset:  uint32(f.start + int64(len(f.buf))),
+		Length:  uint32(len(data)),
+	}
+	f.buf = binary.LittleEndian.AppendUint32(f.buf, p.Length)
+	f.buf = binary.LittleEndian.AppendUint32(f.buf, crc32.Update(f.segment.salt, castagnoli, data))
+	f.buf = append(f.buf, data...)
+	return p
+}
+
+// Note adds to the notes, which a replay gets as one.
+func (f *Frame) Note(data ...byte) { f.notes = append(f.notes, data...) }
+
+// NoteText is Note for a string of bytes with its length before it.
+func (f *Frame) NoteText(data []byte) {
+	f.notes = binary.AppendUvarint(f.notes, uint64(len(data)))
+	f.notes = append(f.notes, data...)
+}
+
+// NoteNumber is Note for a number.
+func (f *Frame) NoteNumber(n uint64) { f.notes = binary.AppendUvarint(f.notes, n) }
+
+// Size returns how many bytes the frame has so far.
+func (f *Frame) Size() int { return len(f.buf) + len(f.notes) }
+
+// Commit makes the frame durable. Its number must be higher than all before. A
+// replay that finds it last begins at from. If Commit fails, the frame may be
+// found after a crash or not, and the journal must not be written any more.
+func (j *Journal) Commit(f *Frame, number uint64, from Position) error {
+	s := f.segment
+	blobs := len(f.buf) - frameHeader
+	f.buf = append(f.buf, f.notes...)
+	h := f.buf[:frameHeader]
+	binary.LittleEndian.PutUint32(h[4:], uint32(blobs))
+	binary.LittleEndian.PutUint32(h[8:], uint32(len(f.notes)))
+	binary.LittleEndian.PutUint32(h[12:], crc32.Update(s.salt, castagnoli, f.buf[frameHeader:]))
+	binary.LittleEndian.PutUint64(h[16:], number)
+	binary.LittleEndian.PutUint32(h[24:], from.Segment)
+	binary.LittleEndian.PutUint32(h[28:], from.Offset)
+	binary.LittleEndian.PutUint32(h, crc32.Update(s.salt, castagnoli, h[4:]))
+
+	end := align(f.start+int64(len(f.buf)), 8)
+	// Whole pages are written: of a part, the kernel would first read the rest.
+	f.buf = append(f.buf, zeroPage[:align(end, pageSize)-f.start-int64(len(f.buf))]...)
+	if err := s.fill(f.start + int64(len(f.buf))); err != nil {
+		return err
+	}
+	if _, err := s.file.WriteAt(f.buf, f.start); err != nil {
+		return fmt.Errorf("writing to the journal: %w", err)
+	}
+	if err := j.opts.Sync(s.file); err != nil {
+		return fmt.Errorf("syncing the journal: %w", err)
+	}
+	s.tail = end
+	j.runway.advanced(s)
+	return nil
+}
+
+var zeroPage [pageSize + 8]byte
+
+func align(n, to int64) int64 { return (n + to - 1) / to * to }
+
+// A header of a frame, as it was read.
+type frameHead struct {
+	blobs, notes int64
+	sum          uint32
+	number       uint64
+	from         Position
+}
+
+func (h *frameHead) end(start int64) int64 {
+	return align(start+frameHeader+h.blobs+h.notes, 8)
+}
+
+// parseHead reads a header; ok says whether it is one. Most of what is none is
+// seen without its checksum.
+func (s *segment) parseHead(b []byte) (h frameHead, ok bool) {
+	if len(b) < frameHeader || binary.LittleEndian.Uint64(b[16:]) == 0 ||
+		int64(binary.LittleEndian.Uint32(b[4:])) > s.filled || int64(binary.LittleEndian.Uint32(b[8:])) > s.filled ||
+		crc32.Update(s.salt, castagnoli, b[4:frameHeader]) != binary.LittleEndian.Uint32(b) {
+		return h, false
+	}
+	return frameHead{
+		blobs:  int64(binary.LittleEndian.Uint32(b[4:])),
+		notes:  int64(binary.LittleEndian.Uint32(b[8:])),
+		sum:    binary.LittleEndian.Uint32(b[12:]),
+		number: binary.LittleEndian.Uint64(b[16:]),
+		from:   Position{binary.LittleEndian.Uint32(b[24:]), binary.LittleEndian.Uint32(b[28:])},
+	}, true
+}
+
+// Read returns the blob at a place: all of it, as it was written, or an error
+// that is ErrMissing, ErrDamaged or one of the disk.
+func (e Epoch) Read(p Place) ([]byte, error) {
+	s := e.segment(p.Segment)
+	if s == nil {
+		return nil, fmt.Errorf("segment %08x: %w", p.Segment, ErrMissing)
+	}
+	if int64(p.Offset)+blobHeader+int64(p.Length) > s.size() {
+		return nil, fmt.Errorf("segment %08x is cut off before %d: %w", p.Segment, p.Offset, ErrDamaged)
+	}
+	b := make([]byte, blobHeader+int(p.Length))
+	if _, err := s.file.ReadAt(b, int64(p.Offset)); errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("segment %08x is cut off before %d: %w", p.Segment, p.Offset, ErrDamaged)
+	} else if err != nil {
+		return nil, fmt.Errorf("reading from the journal: %w", err)
+	}
+	blob := b[blobHeader:]
+	if binary.LittleEndian.Uint32(b) != p.Length ||
+		binary.LittleEndian.Uint32(b[4:]) != crc32.Update(s.salt, castagnoli, blob) {
+		return nil, fmt.Errorf("segment %08x at %d: %w", p.Segment, p.Offset, ErrDamaged)
+	}
+	return blob, nil
+}

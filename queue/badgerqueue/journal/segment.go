@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// A segment is a file of frames. Its first page says which one it is, and has a
+// salt that goes into the checksums of its frames: neither what the file held
+// before, when it was another segment, nor what somebody puts into a blob can
+// pass for a frame.
+type segment struct {
+	number uint32
+	salt   uint32 // the checksum of the salt, where all others begin
+	file   *os.File
+	name   string
+
+	tail int64 // of the writer: the end of the last frame
+
+	mu     sync.Mutex
+	filled int64 // the file has this many bytes, all written
+}
+
+const (
+	suffix        = ".segment"
+	pageSize      = 4096
+	headerSize    = pageSize
+	formatVersion = 1
+	fillStep      = 1 << 20
+	firstRunway   = 256 << 10 // of a segment that somebody waits for
+)
+
+var magic = [8]byte{'w', 'h', 'i', 'n', 'b', 'o', 'x', '\n'}
+
+// errUnfinished: a segment that was being prepared.
+var errUnfinished = errors.New("unfinished segment")
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func segmentName(dir string, number uint32) string {
+	return filepath.Join(dir, fmt.Sprintf("%08x%s", number, suffix))
+}
+
+func numberOf(name string) (uint32, bool) {
+	text, ok := strings.CutSuffix(filepath.Base(name), suffix)
+	number, err := strconv.ParseUint(text, 16, 32)
+	return uint32(number), ok && err == nil && len(text) == 8
+}
+
+// The header: the magic, the version, the number and the salt of the segment,
+// and their checksum.
+func header(number uint32, salt [8]byte) []byte {
+	h := make([]byte, 0, headerSize)
+	h = append(h, magic[:]...)
+	h = binary.LittleEndian.AppendUint32(h, formatVersion)
+	h = binary.LittleEndian.AppendUint32(h, number)
+	h = append(h, salt[:]...)
+	h = binary.LittleEndian.AppendUint32(h, crc32.Checksum(h, castagnoli))
+	return h[:headerSize]
+}
+
+// openSegment opens a segment to read it. One without a header of its own was
+// never used.
+func openSegment(name string, number uint32) (*segment, error) {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	s := &segment{number: number, name: name, file: f}
+	if err := s.readHeader(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return s, nil
+}
+
+func (s *segment) readHeader() error {
+	info, err := s.file.Stat()
+	if err != nil {
+		return err
+	}
+	s.filled = info.Size()
+	var h [28]byte
+	if _, err := s.file.ReadAt(h[:], 0); errors.Is(err, io.EOF) {
+		return errUnfinished
+	} else if err != nil {
+		return fmt.Errorf("reading %s: %w", s.name, err)
+	}
+	whole := crc32.Checksum(h[:24], castagnoli) == binary.LittleEndian.Uint32(h[24:])
+	version := binary.LittleEndian.Uint32(h[8:])
+	switch {
+	case !whole || [8]byte(h[:8]) != magic || binary.LittleEndian.Uint32(h[12:]) != s.number:
+		return errUnfinished
+	case version > formatVersion:
+		return fmt.Errorf("%w: %s has version %d", ErrNewer, filepath.Base(s.name), version)
+	}
+	s.salt = crc32.Checksum(h[16:24], castagnoli)
+	s.tail = headerSize
+	return nil
+}
+
+// create makes the next segment, out of old if that is not nil. It is durable,
+// and filled for so many bytes.
+func (j *Journal) create(old *segment, runway int64) (_ *segment, err error) {
+	j.mu.Lock()
+	j.newest++
+	number := j.newest
+	j.mu.Unlock()
+	s := &segment{number: number, name: segmentName(j.dir, number)}
+	if old != nil {
+		s.file, s.filled = old.file, old.filled
+		err = os.Rename(old.name, s.name)
+	} else {
+		s.file, err = os.OpenFile(s.name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	}
+	if err != nil {
+		if old != nil {
+			err = errors.Join(err, old.remove())
+		}
+		return nil, spaceError(err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(spaceError(err), s.remove())
+		}
+	}()
+	var salt [8]byte
+	_, _ = rand.Read(salt[:]) // it never fails
+	h := header(number, salt)
+	s.salt = crc32.Checksum(salt[:], castagnoli)
+	s.tail = headerSize
+	if _, err := s.file.WriteAt(h, 0); err != nil {
+		return nil, err
+	}
+	s.filled = max(s.filled, headerSize)
+	if err := s.fill(min(headerSize+runway, j.opts.SegmentSize)); err != nil {
+		return nil, err
+	}
+	if err := j.opts.Sync(s.file); err != nil {
+		return nil, fmt.Errorf("syncing %s: %w", s.name, err)
+	}
+	return s, syncDir(j.dir)
+}
+
+// fill writes zeros up to an offset.
+func (s *segment) fill(to int64) error {
+	zeros := make([]byte, fillStep)
+	for {
+		s.mu.Lock()
+		n := min(to-s.filled, fillStep)
+		if n <= 0 {
+			s.mu.Unlock()
+			return nil
+		}
+		_, err := s.file.WriteAt(zeros[:n], s.filled)
+		if err == nil {
+			s.filled += n
+		}
+		s.mu.Unlock()
+		if err != nil {
+			return spaceError(fmt.Errorf("filling %s: %w", s.name, err))
+		}
+	}
+}
+
+func (s *segment) size() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.filled
+}
+
+// remove closes and deletes the segment.
+func (s *segment) remove() error {
+	err := s.file.Close()
+	if e := os.Remove(s.name); e != nil && !errors.Is(e, os.ErrNotExist) {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+func spaceError(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w", ErrNoSpace, err)
+	}
+	return err
+}
+
+// syncDir makes names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("syncing %s: %w", dir, err)
+	}
+	return nil
+}
