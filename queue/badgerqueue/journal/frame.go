@@ -30,7 +30,8 @@ const (
 type Frame struct {
 	segment *segment
 	start   int64
-	buf     []byte // the header and the blobs
+	lead    int    // bytes of the page that it begins in, which are not its own
+	buf     []byte // these, the header and the blobs; whole pages of memory
 	notes   []byte
 }
 
@@ -52,12 +53,21 @@ func (j *Journal) Begin(size int) (*Frame, error) {
 	}
 	f := &j.frame
 	f.segment, f.start = s, s.tail
-	if cap(f.buf) > keptBuffer {
-		f.buf = nil
+	f.lead = int(s.tail % pageSize)
+	if cap(f.buf) == 0 || cap(f.buf) > keptBuffer {
+		f.buf = pages(keptBuffer / 4)
 	}
-	f.buf = append(f.buf[:0], make([]byte, frameHeader)...)
+	f.buf = append(f.buf[:0], s.last[:f.lead]...)
+	f.buf = append(f.buf, zeroPage[:frameHeader]...)
 	f.notes = f.notes[:0]
 	return f, nil
+}
+
+// room lets n bytes more fit into the buffer.
+func (f *Frame) room(n int) {
+	if need := len(f.buf) + n; need > cap(f.buf) {
+		f.buf = append(pages(max(need, 2*cap(f.buf))), f.buf...)
+	}
 }
 
 // keptBuffer is how much memory is kept from one frame to the next.
@@ -68,9 +78,10 @@ const keptBuffer = 1 << 20
 func (f *Frame) Blob(data []byte) Place {
 	p := Place{
 		Segment: f.segment.number,
-		Offset:  uint32(f.start + int64(len(f.buf))),
+		Offset:  uint32(f.start + int64(len(f.buf)-f.lead)),
 		Length:  uint32(len(data)),
 	}
+	f.room(blobHeader + len(data))
 	f.buf = binary.LittleEndian.AppendUint32(f.buf, p.Length)
 	f.buf = binary.LittleEndian.AppendUint32(f.buf, crc32.Update(f.segment.salt, castagnoli, data))
 	f.buf = append(f.buf, data...)
@@ -90,36 +101,39 @@ func (f *Frame) NoteText(data []byte) {
 func (f *Frame) NoteNumber(n uint64) { f.notes = binary.AppendUvarint(f.notes, n) }
 
 // Size returns how many bytes the frame has so far.
-func (f *Frame) Size() int { return len(f.buf) + len(f.notes) }
+func (f *Frame) Size() int { return len(f.buf) - f.lead + len(f.notes) }
 
 // Commit makes the frame durable. Its number must be higher than all before. A
 // replay that finds it last begins at from. If Commit fails, the frame may be
 // found after a crash or not, and the journal must not be written any more.
 func (j *Journal) Commit(f *Frame, number uint64, from Position) error {
 	s := f.segment
-	blobs := len(f.buf) - frameHeader
+	blobs := len(f.buf) - f.lead - frameHeader
+	f.room(len(f.notes) + pageSize)
 	f.buf = append(f.buf, f.notes...)
-	h := f.buf[:frameHeader]
+	frame := f.buf[f.lead:]
+	h := frame[:frameHeader]
 	binary.LittleEndian.PutUint32(h[4:], uint32(blobs))
 	binary.LittleEndian.PutUint32(h[8:], uint32(len(f.notes)))
-	binary.LittleEndian.PutUint32(h[12:], crc32.Update(s.salt, castagnoli, f.buf[frameHeader:]))
+	binary.LittleEndian.PutUint32(h[12:], crc32.Update(s.salt, castagnoli, frame[frameHeader:]))
 	binary.LittleEndian.PutUint64(h[16:], number)
 	binary.LittleEndian.PutUint32(h[24:], from.Segment)
 	binary.LittleEndian.PutUint32(h[28:], from.Offset)
 	binary.LittleEndian.PutUint32(h, crc32.Update(s.salt, castagnoli, h[4:]))
 
-	end := align(f.start+int64(len(f.buf)), 8)
-	// Whole pages are written: of a part, the kernel would first read the rest.
-	f.buf = append(f.buf, zeroPage[:align(end, pageSize)-f.start-int64(len(f.buf))]...)
-	if err := s.fill(f.start + int64(len(f.buf))); err != nil {
+	// Whole pages are written, of the file and of memory.
+	begin, end := f.start-int64(f.lead), align(f.start+int64(len(frame)), 8)
+	f.buf = append(f.buf, zeroPage[:align(end, pageSize)-begin-int64(len(f.buf))]...)
+	if err := s.fill(begin + int64(len(f.buf))); err != nil {
 		return err
 	}
-	if _, err := s.file.WriteAt(f.buf, f.start); err != nil {
+	if _, err := s.writer().WriteAt(f.buf, begin); err != nil {
 		return fmt.Errorf("writing to the journal: %w", err)
 	}
-	if err := j.opts.Sync(s.file); err != nil {
+	if err := j.opts.Sync(s.writer()); err != nil {
 		return fmt.Errorf("syncing the journal: %w", err)
 	}
+	copy(s.last[:end%pageSize], f.buf[end-end%pageSize-begin:])
 	s.tail = end
 	j.runway.advanced(s)
 	return nil

@@ -226,7 +226,7 @@ func (j *Journal) discardPrepared() (err error) {
 
 func (j *Journal) closeFiles() (err error) {
 	for _, s := range j.segments {
-		err = errors.Join(err, s.file.Close())
+		err = errors.Join(err, s.close())
 	}
 	return err
 }

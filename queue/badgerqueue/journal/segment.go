@@ -25,9 +25,12 @@ type segment struct {
 	number uint32
 	salt   uint32 // the checksum of the salt, where all others begin
 	file   *os.File
+	direct *os.File // the same, for writing whole pages; or nil
 	name   string
 
-	tail int64 // of the writer: the end of the last frame
+	// Of the writer:
+	tail int64          // the end of the last frame
+	last [pageSize]byte // the page that it is in
 
 	mu     sync.Mutex
 	filled int64 // the file has this many bytes, all written
@@ -119,7 +122,7 @@ func (j *Journal) create(old *segment, runway int64) (_ *segment, err error) {
 	j.mu.Unlock()
 	s := &segment{number: number, name: segmentName(j.dir, number)}
 	if old != nil {
-		s.file, s.filled = old.file, old.filled
+		s.file, s.direct, s.filled = old.file, old.direct, old.filled/pageSize*pageSize
 		err = os.Rename(old.name, s.name)
 	} else {
 		s.file, err = os.OpenFile(s.name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -144,6 +147,9 @@ func (j *Journal) create(old *segment, runway int64) (_ *segment, err error) {
 		return nil, err
 	}
 	s.filled = max(s.filled, headerSize)
+	if s.direct == nil {
+		s.direct = openDirect(s.name)
+	}
 	if err := s.fill(min(headerSize+runway, j.opts.SegmentSize)); err != nil {
 		return nil, err
 	}
@@ -153,9 +159,20 @@ func (j *Journal) create(old *segment, runway int64) (_ *segment, err error) {
 	return s, syncDir(j.dir)
 }
 
-// fill writes zeros up to an offset.
+// writer is the file to write whole pages to.
+func (s *segment) writer() *os.File {
+	if s.direct != nil {
+		return s.direct
+	}
+	return s.file
+}
+
+// zeros are never written to.
+var zeros = pages(fillStep)[:fillStep]
+
+// fill writes zeros up to an offset, and on to the end of a page.
 func (s *segment) fill(to int64) error {
-	zeros := make([]byte, fillStep)
+	to = align(to, pageSize)
 	for {
 		s.mu.Lock()
 		n := min(to-s.filled, fillStep)
@@ -163,7 +180,7 @@ func (s *segment) fill(to int64) error {
 			s.mu.Unlock()
 			return nil
 		}
-		_, err := s.file.WriteAt(zeros[:n], s.filled)
+		_, err := s.writer().WriteAt(zeros[:n], s.filled)
 		if err == nil {
 			s.filled += n
 		}
@@ -180,9 +197,18 @@ func (s *segment) size() int64 {
 	return s.filled
 }
 
+// close closes the files of the segment.
+func (s *segment) close() error {
+	err := s.file.Close()
+	if s.direct != nil {
+		err = errors.Join(err, s.direct.Close())
+	}
+	return err
+}
+
 // remove closes and deletes the segment.
 func (s *segment) remove() error {
-	err := s.file.Close()
+	err := s.close()
 	if e := os.Remove(s.name); e != nil && !errors.Is(e, os.ErrNotExist) {
 		err = errors.Join(err, e)
 	}
