@@ -3,7 +3,6 @@
 package badgerqueue
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -27,19 +26,13 @@ type operation interface {
 	done(err error)
 }
 
-// An answerable operation is told before that it is durable, or why it was
-// refused. If the batch failed, only done is called.
-type answerable interface {
-	answer(err error)
-}
-
 // A batch is what several operations change: a frame of the journal, which makes
-// it durable, and a transaction of the database, which makes it visible. It also
-// carries the counters of the endpoints that they touch.
+// it durable, and entries of the index, which make it visible. It also carries
+// the counters of the endpoints that they touch.
 type batch struct {
 	q     *Queue
-	tx    *badger.Txn
 	frame *journal.Frame
+	index map[string]entry
 	epoch journal.Epoch
 	now   time.Time
 
@@ -66,57 +59,69 @@ func (q *Queue) newBatch(bytes int) (*batch, error) {
 	}
 	return &batch{
 		q:        q,
-		tx:       q.db.NewTransaction(true),
 		frame:    frame,
+		index:    make(map[string]entry, bytes/512+8),
 		epoch:    q.journal.Enter(),
 		now:      q.opts.Now(),
 		segments: make(map[uint32]struct{}, 4),
 	}, nil
 }
 
-func (b *batch) view() view { return view{b.tx, b.epoch} }
+func (b *batch) view() view { return view{b, nil, b.epoch} }
 
 // get returns a value that the caller may keep; ok says whether there is one.
-func (b *batch) get(k key) (value []byte, ok bool, err error) { return get(b.tx, k) }
+func (b *batch) get(k key) (value []byte, ok bool, err error) {
+	value, _, ok, err = b.getEntry(k)
+	return value, ok, err
+}
+
+// getEntry says too when Badger drops the key.
+func (b *batch) getEntry(k key) (value []byte, expires uint64, ok bool, err error) {
+	if e, there := b.index[string(k)]; there {
+		return e.value, e.expires, !e.deleted, nil
+	}
+	return b.q.index.get(k)
+}
 
 // has reports whether there is such a key.
 func (b *batch) has(k key) (bool, error) {
-	_, err := b.tx.Get(k)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("reading from table %c: %w", k[0], err)
-	}
-	return true, nil
+	_, ok, err := b.get(k)
+	return ok, err
 }
 
-func (b *batch) set(k key, value []byte) { b.write(badger.NewEntry(k, value)) }
+func (b *batch) set(k key, value []byte) { b.write(k, entry{value: value}) }
+
+// setFirst is set for a key that there never was before.
+func (b *batch) setFirst(k key, value []byte) { b.write(k, entry{value: value, first: true}) }
 
 // setUntil sets a key that Badger drops some time after the given one.
 func (b *batch) setUntil(k key, value []byte, unix int64) {
-	e := badger.NewEntry(k, value)
-	e.ExpiresAt = uint64(unix)
-	b.write(e)
+	b.write(k, entry{value: value, expires: uint64(unix)})
 }
 
-func (b *batch) write(e *badger.Entry) {
+func (b *batch) write(k key, e entry) {
 	b.entries++
-	b.bytes += int64(len(e.Key) + len(e.Value))
-	b.noteSet(e)
-	b.note(b.tx.SetEntry(e))
+	b.bytes += int64(len(k) + len(e.value))
+	b.noteSet(k, e)
+	if k[0] == tableKeys {
+		b.q.index.keys.add(k)
+	}
+	if before, there := b.index[string(k)]; there {
+		e.first = before.first
+	}
+	b.index[string(k)] = e
 }
 
 func (b *batch) delete(k key) {
 	b.entries++
 	b.bytes += int64(len(k))
 	b.noteDelete(k)
-	b.note(b.tx.Delete(k))
+	b.index[string(k)] = entry{deleted: true, first: b.index[string(k)].first}
 }
 
 func (b *batch) note(err error) {
 	if b.err == nil && err != nil {
-		b.err = fmt.Errorf("writing to the transaction: %w", err)
+		b.err = err
 	}
 }
 
@@ -188,36 +193,23 @@ func (b *batch) commit() error {
 }
 
 // show makes the batch visible. It is called once the batch is durable.
-func (b *batch) show() error {
-	if b.empty() {
-		return nil
+func (b *batch) show() {
+	if !b.empty() {
+		end := b.q.journal.Tail()
+		b.q.index.add(b.index, end)
+		b.q.checkpointer.committed(end, int64(b.frame.Size()))
 	}
-	if err := b.tx.Commit(); err != nil {
-		return fmt.Errorf("writing to the database: %w", err)
-	}
-	b.q.checkpointer.advance(b.q.journal.Tail(), int64(b.frame.Size()))
-	return nil
 }
 
 func (b *batch) close() {
 	if b.evictor != nil {
 		b.evictor.close()
 	}
-	b.tx.Discard()
 	b.epoch.Leave()
 }
 
 // get reads a value from a transaction.
 func get(tx *badger.Txn, k key) (value []byte, ok bool, err error) {
-	item, err := tx.Get(k)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, false, nil
-	}
-	if err == nil {
-		value, err = item.ValueCopy(nil)
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("reading from table %c: %w", k[0], err)
-	}
-	return value, true, nil
+	value, _, ok, err = getEntry(tx, k)
+	return value, ok, err
 }

@@ -18,21 +18,32 @@ import (
 // A view is what is committed at one moment. The blobs that are wanted then can
 // be read until it ends.
 type view struct {
-	tx    *badger.Txn
+	getter
+	tx    *badger.Txn // nil in a batch
 	epoch journal.Epoch
 }
+
+// A getter reads from the tables.
+type getter interface {
+	get(k key) (value []byte, ok bool, err error)
+}
+
+type txGetter struct{ *badger.Txn }
+
+func (g txGetter) get(k key) (value []byte, ok bool, err error) { return get(g.Txn, k) }
 
 func (q *Queue) viewBlobs(fn func(v view) error) error {
 	epoch := q.journal.Enter()
 	defer epoch.Leave()
-	return q.view(func(tx *badger.Txn) error { return fn(view{tx, epoch}) })
+	return q.view(func(tx *badger.Txn) error { return fn(view{txGetter{tx}, tx, epoch}) })
 }
 
-// view calls fn with the tables as they are now. What is answered is in them.
+// view calls fn with the tables as they are now, with all that is committed.
 func (q *Queue) view(fn func(tx *badger.Txn) error) error {
-	q.visible.RLock()
+	if err := q.index.flush(); err != nil {
+		return err
+	}
 	tx := q.db.NewTransaction(false)
-	q.visible.RUnlock()
 	defer tx.Discard()
 	return fn(tx)
 }
@@ -86,7 +97,7 @@ func (v view) currentPlace(p journal.Place) (journal.Place, error) {
 	if v.epoch.Has(p.Segment) {
 		return p, nil // a copy elsewhere would be the same
 	}
-	current, moved, err := movedTo(v.tx, p)
+	current, moved, err := movedTo(v, p)
 	if err != nil || !moved {
 		return p, err
 	}
@@ -94,8 +105,8 @@ func (v view) currentPlace(p journal.Place) (journal.Place, error) {
 }
 
 // movedTo returns where a blob was moved to.
-func movedTo(tx *badger.Txn, p journal.Place) (current journal.Place, moved bool, err error) {
-	value, ok, err := get(tx, movedKey(p))
+func movedTo(from getter, p journal.Place) (current journal.Place, moved bool, err error) {
+	value, ok, err := from.get(movedKey(p))
 	if err != nil || !ok {
 		return journal.Place{}, false, err
 	}

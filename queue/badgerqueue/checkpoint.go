@@ -30,6 +30,7 @@ type checkpointer struct {
 	one  sync.Mutex // held by who makes one
 
 	mu      sync.Mutex
+	last    journal.Position // of all frames
 	applied journal.Position // all frames before it are in the database
 	from    journal.Position // all frames before it are durable there
 	bytes   int64            // committed since
@@ -66,7 +67,7 @@ func (c *checkpointer) end() {
 
 // begun is told where the last replay began, and where the next frame will be.
 func (c *checkpointer) begun(from, tail journal.Position) {
-	c.from, c.applied = from, tail
+	c.from, c.applied, c.last = from, tail, tail
 	if from == (journal.Position{}) {
 		c.from = tail
 	}
@@ -79,18 +80,25 @@ func (c *checkpointer) begin() journal.Position {
 	return c.from
 }
 
-// tail returns the end of what is in the database.
+// tail returns where all frames end.
 func (c *checkpointer) tail() journal.Position {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.applied
+	return c.last
 }
 
 // advance is told what is in the database now.
-func (c *checkpointer) advance(to journal.Position, bytes int64) {
+func (c *checkpointer) advance(to journal.Position) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.applied = to
+}
+
+// committed is told where the last frame ends, and how many bytes it has.
+func (c *checkpointer) committed(end journal.Position, bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last = end
 	if c.bytes += bytes; c.bytes >= checkpointEvery {
 		select {
 		case c.wake <- struct{}{}:
@@ -101,6 +109,9 @@ func (c *checkpointer) advance(to journal.Position, bytes int64) {
 
 // sync makes durable what is in the database.
 func (c *checkpointer) sync() error {
+	if err := c.q.index.flush(); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	applied, from := c.applied, c.from
 	c.bytes = 0

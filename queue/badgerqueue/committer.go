@@ -232,20 +232,7 @@ func (c *committer) commit(ops []operation) {
 		c.failed(ops, err)
 		return
 	}
-	// It is durable, so those who wait for that need not wait for the rest. Who
-	// looks now waits until it can be seen.
-	c.q.visible.Lock()
-	for i, op := range ops {
-		if op, ok := op.(answerable); ok {
-			op.answer(refused[i])
-		}
-	}
-	err = b.show()
-	c.q.visible.Unlock()
-	if err != nil {
-		c.failed(ops, err)
-		return
-	}
+	b.show()
 	c.q.reclaimer.written.Add(b.bytes)
 	c.q.commits.note(c.q.state.commits)
 	c.q.scheduler.committed(touched)

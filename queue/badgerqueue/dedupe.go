@@ -34,6 +34,9 @@ func (b *batch) lookUp(e *endpoint, keys []queue.Key) (f found, err error) {
 		return found{}, nil
 	}
 	for _, k := range keys {
+		if !b.q.index.keys.mayHave(dedupeKey(n, k)) {
+			continue
+		}
 		held, ok, err := b.holder(n, k)
 		if err != nil {
 			return found{}, err

@@ -122,6 +122,7 @@ type victim struct {
 
 func (b *batch) openEvictor() *evictor {
 	if b.evictor == nil {
+		b.note(b.q.index.flush())
 		tx := b.q.db.NewTransaction(false)
 		b.evictor = &evictor{
 			b:     b,

@@ -311,16 +311,3 @@ func (s *scheduler) reload(e *endpoint) {
 	e.line.reload()
 	e.line.changed()
 }
-
-// getEntry is get with when the entry expires.
-func (b *batch) getEntry(k key) (value []byte, expires uint64, ok bool, err error) {
-	value, ok, err = b.get(k)
-	if err != nil || !ok {
-		return nil, 0, false, err
-	}
-	item, err := b.tx.Get(k)
-	if err != nil {
-		return nil, 0, false, fmt.Errorf("reading from table %c: %w", k[0], err)
-	}
-	return value, item.ExpiresAt(), true, nil
-}

@@ -80,11 +80,13 @@ func open(o Options) (_ *Queue, err error) {
 	q.wanted = newWanted()
 	q.committer = newCommitter(q)
 	q.checkpointer = newCheckpointer(q)
+	q.index = newIndex(q)
 	if err := q.recover(recorded); err != nil {
 		return nil, err
 	}
 	go q.committer.run()
 	q.checkpointer.start()
+	q.index.start()
 	q.keeper = startKeeper(q)
 	return q, nil
 }

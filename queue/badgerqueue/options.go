@@ -98,7 +98,7 @@ func (o Options) badgerOptions() badger.Options {
 	b := badger.DefaultOptions(o.Dir).
 		WithSyncWrites(false).
 		WithDetectConflicts(false). // there is a single writer
-		WithMemTableSize(32 << 20).
+		WithMemTableSize(16 << 20).
 		WithNumMemtables(2).
 		WithValueThreshold(1 << 20).
 		WithValueLogFileSize(16 << 20).

@@ -91,7 +91,6 @@ type publication struct {
 	receipt queue.Receipt
 
 	finished chan struct{}
-	answered bool
 	err      error
 }
 
@@ -135,27 +134,20 @@ func (op *publication) store(b *batch) {
 	for _, p := range op.body {
 		b.want(p, +1)
 	}
-	b.set(freshKey(n, seq), w.encode())
+	b.setFirst(freshKey(n, seq), w.encode())
 	tally.waiting++
 	b.account(op.endpoint, op.size)
 	b.messages++
 	op.stored = &handle{endpoint: op.endpoint, seq: seq, fresh: true, waitingRecord: w, message: op.message}
 }
 
-func (op *publication) answer(err error) {
-	op.answered = true
-	op.err = err
-	close(op.finished)
-}
-
 func (op *publication) done(err error) {
 	op.q.wanted.pin(op.body, -1)
-	if !op.answered {
-		op.answer(err)
-	}
 	if err == nil && op.stored != nil {
 		op.q.scheduler.arrived(op.stored)
 	}
+	op.err = err
+	close(op.finished)
 }
 
 // keyGrace is how much longer than its window Badger holds on to a key. The

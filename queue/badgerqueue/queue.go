@@ -44,10 +44,9 @@ type Queue struct {
 	wanted       *wanted
 	committer    *committer
 	checkpointer *checkpointer
+	index        *index
 	keeper       *keeper
 	reclaimer    reclaimer
-
-	visible sync.RWMutex // not held while something is durable that cannot be seen
 
 	state     queueState // of the committer
 	failure   atomic.Pointer[error]
@@ -148,7 +147,9 @@ func (q *Queue) releaseLater() {
 
 // release lets go of the directory.
 func (q *Queue) release() error {
-	return errors.Join(q.seal(), q.journal.Close(), q.commits.close(), q.closeDB())
+	err := q.seal()
+	q.index.close()
+	return errors.Join(err, q.journal.Close(), q.commits.close(), q.closeDB())
 }
 
 // seal ends the journal with a frame that says that nothing need be replayed.

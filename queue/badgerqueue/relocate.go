@@ -173,7 +173,7 @@ func (q *Queue) eachBlobOf(l *located, fn func(place, current journal.Place) err
 		}
 		current := place
 		err := q.view(func(tx *badger.Txn) error {
-			to, moved, err := movedTo(tx, place)
+			to, moved, err := movedTo(txGetter{tx}, place)
 			if moved {
 				current = to
 			}

@@ -34,11 +34,11 @@ const (
 	noteDelete = 'd'
 )
 
-func (b *batch) noteSet(e *badger.Entry) {
+func (b *batch) noteSet(k key, e entry) {
 	b.frame.Note(noteSet)
-	b.frame.NoteText(e.Key)
-	b.frame.NoteText(e.Value)
-	b.frame.NoteNumber(e.ExpiresAt)
+	b.frame.NoteText(k)
+	b.frame.NoteText(e.value)
+	b.frame.NoteNumber(e.expires)
 }
 
 func (b *batch) noteDelete(k key) {

@@ -125,7 +125,7 @@ func (b *batch) unwant(l *located) {
 func (b *batch) unwantBlob(p journal.Place) {
 	w := b.q.wanted
 	if w.erase(p) || !b.q.journal.Has(p.Segment) {
-		current, moved, err := movedTo(b.tx, p)
+		current, moved, err := movedTo(b, p)
 		b.note(err)
 		if moved {
 			b.delete(movedKey(p))

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package badgerqueue
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue/journal"
+)
+
+// An index is the database with what is still to be written to it. The changes
+// of a batch are durable in the journal, so there is no hurry: they gather in a
+// layer in memory, which is written as one transaction when it is large, or when
+// somebody wants to look at the tables. What is stored and erased in one layer,
+// such as the place in line of a message that is delivered at once, is never
+// written at all.
+//
+//	batch ─▶ pending ─▶ writing ─▶ Badger
+type index struct {
+	q    *Queue
+	keys *filter
+
+	mu      sync.Mutex
+	changed sync.Cond
+	pending layer
+	writing layer            // empty while nothing is
+	end     journal.Position // of the frames that were added
+	added   uint64           // batches so far
+	written uint64           // those of them that are in the database
+	asked   uint64           // somebody waits for so many
+	closing bool
+	err     error
+
+	running sync.WaitGroup
+}
+
+// A layer is changes, by their keys.
+type layer struct {
+	entries map[string]entry
+	bytes   int
+}
+
+// An entry is what becomes of a key.
+type entry struct {
+	value   []byte
+	expires uint64
+	deleted bool
+	first   bool // the database never had the key
+}
+
+// layerSize is how many entries are written at once, about. More would be held
+// up by one transaction, fewer would not meet those that undo them.
+const layerSize = 2048
+
+func newIndex(q *Queue) *index {
+	x := &index{q: q, keys: newFilter()}
+	x.changed.L = &x.mu
+	return x
+}
+
+func (x *index) start() {
+	x.running.Go(x.run)
+	x.running.Go(x.loadKeys)
+}
+
+// close writes what is pending, and returns when nothing runs any more.
+func (x *index) close() {
+	x.mu.Lock()
+	x.closing = true
+	x.asked = x.added
+	x.changed.Broadcast()
+	x.mu.Unlock()
+	x.running.Wait()
+}
+
+// add takes over the entries of a batch that is durable; end is where its frame
+// ends. It waits while there is too much to be written already.
+func (x *index) add(entries map[string]entry, end journal.Position) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for x.err == nil && (len(x.pending.entries) > x.q.limits.entries/2 || x.pending.bytes > x.q.limits.bytes/2) {
+		x.changed.Wait()
+	}
+	x.pending.merge(entries)
+	x.end = end
+	x.added++
+	if x.due() {
+		x.changed.Broadcast()
+	}
+}
+
+func (l *layer) merge(entries map[string]entry) {
+	if len(l.entries) == 0 {
+		l.entries = make(map[string]entry, max(layerSize, len(entries)))
+	}
+	for k, e := range entries {
+		before, there := l.entries[k]
+		if there {
+			l.bytes -= len(k) + len(before.value)
+			e.first = e.first || before.first
+		}
+		if e.deleted && e.first {
+			delete(l.entries, k)
+			continue
+		}
+		l.bytes += len(k) + len(e.value)
+		l.entries[k] = e
+	}
+}
+
+// due reports whether pending should be written.
+func (x *index) due() bool {
+	return x.asked > x.written ||
+		len(x.pending.entries) >= min(layerSize, x.q.limits.entries/4) || x.pending.bytes >= x.q.limits.bytes/4
+}
+
+// run writes layers until close.
+func (x *index) run() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for {
+		for !x.due() && !x.closing {
+			x.changed.Wait()
+		}
+		if x.err != nil || x.closing && x.added == x.written {
+			return
+		}
+		x.writing, x.pending = x.pending, layer{}
+		upTo, end := x.added, x.end
+		x.mu.Unlock()
+		err := x.write(x.writing)
+		x.mu.Lock()
+		x.writing = layer{}
+		x.written = upTo
+		if x.err = err; err == nil {
+			x.q.checkpointer.advance(end)
+		}
+		x.changed.Broadcast()
+	}
+}
+
+func (x *index) write(l layer) error {
+	tx := x.q.db.NewTransaction(true)
+	defer tx.Discard()
+	for k, e := range l.entries {
+		var err error
+		if e.deleted {
+			err = tx.Delete([]byte(k))
+		} else {
+			b := badger.NewEntry([]byte(k), e.value)
+			b.ExpiresAt = e.expires
+			err = tx.SetEntry(b)
+		}
+		if err != nil {
+			return x.failed(err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return x.failed(err)
+	}
+	return nil
+}
+
+func (x *index) failed(err error) error {
+	return x.q.poison(fmt.Errorf("writing to the database: %w", err))
+}
+
+// flush returns when everything that was added is in the database.
+func (x *index) flush() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	upTo := x.added
+	if x.written < upTo {
+		x.asked = max(x.asked, upTo)
+		x.changed.Broadcast()
+	}
+	for x.written < upTo && x.err == nil {
+		x.changed.Wait()
+	}
+	return x.err
+}
+
+// get returns what a key has, and when Badger drops it.
+func (x *index) get(k key) (value []byte, expires uint64, ok bool, err error) {
+	x.mu.Lock()
+	for _, l := range []layer{x.pending, x.writing} {
+		if e, there := l.entries[string(k)]; there {
+			x.mu.Unlock()
+			return e.value, e.expires, !e.deleted, nil
+		}
+	}
+	x.mu.Unlock()
+	// What was in a layer until now is in the database.
+	tx := x.q.db.NewTransaction(false)
+	defer tx.Discard()
+	return getEntry(tx, k)
+}
+
+// getEntry reads a key from a transaction.
+func getEntry(tx *badger.Txn, k key) (value []byte, expires uint64, ok bool, err error) {
+	item, err := tx.Get(k)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, 0, false, nil
+	}
+	if err == nil {
+		value, err = item.ValueCopy(nil)
+	}
+	if err != nil {
+		return nil, 0, false, fmt.Errorf("reading from table %c: %w", k[0], err)
+	}
+	return value, item.ExpiresAt(), true, nil
+}
