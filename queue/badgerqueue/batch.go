@@ -125,6 +125,18 @@ func (b *batch) note(err error) {
 	}
 }
 
+// newRecord is newRecord in memory that many records share.
+func (b *batch) newRecord(size int) encoder {
+	const chunk = 16 << 10
+	memory := &b.q.committer.records
+	if len(*memory) <= size {
+		*memory = make([]byte, max(chunk, size+1))
+	}
+	e := append((*memory)[:0:size+1], recordVersion)
+	*memory = (*memory)[size+1:]
+	return e
+}
+
 // nextSeq returns a number that was never used.
 func (b *batch) nextSeq() uint64 {
 	seq := b.q.state.seq

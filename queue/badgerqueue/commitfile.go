@@ -12,9 +12,9 @@ import (
 	"path/filepath"
 )
 
-// A commitFile counts commits beside the database. Badger cuts its log off at
-// the first bad byte and says nothing; a database that counts fewer commits
-// than this file has lost some.
+// A commitFile counts commits beside the journal. The end of a journal cannot be
+// told from one that was cut off there; one that counts fewer commits than this
+// file has lost some.
 //
 // It is not synced. After a power cut it may be older than the database or torn,
 // which says nothing, but never newer.

@@ -30,6 +30,8 @@ type committer struct {
 	closing  bool
 	err      error // why nothing is written any more
 
+	records []byte // memory for records, of whoever makes a batch
+
 	wake  chan struct{} // holds one token
 	timer *time.Timer   // for what is behind
 	ended chan struct{}

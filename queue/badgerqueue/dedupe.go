@@ -133,7 +133,7 @@ func (b *batch) recordKeys(n uint32, keys []queue.Key, seq uint64, id queue.ID) 
 // Badger does not know our clock.
 func (b *batch) recordKey(n uint32, k queue.Key, held keyRecord, hold time.Duration) (until int64) {
 	until = time.Now().Add(hold + keyGrace).Unix()
-	b.setUntil(dedupeKey(n, k), held.encode(), until)
+	b.setUntil(dedupeKey(n, k), held.appendTo(b.newRecord(keyRecordSize)), until)
 	return until
 }
 

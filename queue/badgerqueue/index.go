@@ -41,7 +41,8 @@ type index struct {
 // A layer is changes, by their keys.
 type layer struct {
 	entries map[string]entry
-	bytes   int
+	bytes   int // of keys and values
+	keys    int // of keys
 }
 
 // An entry is what becomes of a key.
@@ -101,6 +102,7 @@ func (l *layer) merge(entries map[string]entry) {
 		before, there := l.entries[k]
 		if there {
 			l.bytes -= len(k) + len(before.value)
+			l.keys -= len(k)
 			e.first = e.first || before.first
 		}
 		if e.deleted && e.first {
@@ -108,6 +110,7 @@ func (l *layer) merge(entries map[string]entry) {
 			continue
 		}
 		l.bytes += len(k) + len(e.value)
+		l.keys += len(k)
 		l.entries[k] = e
 	}
 }
@@ -146,12 +149,15 @@ func (x *index) run() {
 func (x *index) write(l layer) error {
 	tx := x.q.db.NewTransaction(true)
 	defer tx.Discard()
+	keys := make([]byte, 0, l.keys) // one allocation for all
 	for k, e := range l.entries {
+		at := len(keys)
+		keys = append(keys, k...)
 		var err error
-		if e.deleted {
-			err = tx.Delete([]byte(k))
+		if key := keys[at:len(keys):len(keys)]; e.deleted {
+			err = tx.Delete(key)
 		} else {
-			b := badger.NewEntry([]byte(k), e.value)
+			b := badger.NewEntry(key, e.value)
 			b.ExpiresAt = e.expires
 			err = tx.SetEntry(b)
 		}

@@ -134,7 +134,7 @@ func (op *publication) store(b *batch) {
 	for _, p := range op.body {
 		b.want(p, +1)
 	}
-	b.setFirst(freshKey(n, seq), w.encode())
+	b.setFirst(freshKey(n, seq), w.appendTo(b.newRecord(w.encodedSize())))
 	tally.waiting++
 	b.account(op.endpoint, op.size)
 	b.messages++

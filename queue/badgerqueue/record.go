@@ -37,6 +37,21 @@ func (e *encoder) bytes(tag uint64, b []byte) {
 	*e = append(*e, b...)
 }
 
+// begin begins a field of so many bytes, whose fields are to follow.
+func (e *encoder) begin(tag uint64, size int) {
+	*e = binary.AppendUvarint(*e, tag)
+	*e = binary.AppendUvarint(*e, uint64(size))
+}
+
+// textSize is how many bytes textAlways writes for a tag below 128.
+func textSize(s string) int {
+	size := 2 + len(s)
+	for n := len(s) >> 7; n > 0; n >>= 7 {
+		size++
+	}
+	return size
+}
+
 func (e *encoder) text(tag uint64, s string) {
 	if s != "" {
 		e.textAlways(tag, s)

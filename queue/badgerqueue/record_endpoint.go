@@ -137,8 +137,11 @@ const (
 	fieldKeyExpiry = 3
 )
 
-func (k *keyRecord) encode() []byte {
-	e := newRecord(48)
+const keyRecordSize = 48
+
+func (k *keyRecord) encode() []byte { return k.appendTo(newRecord(keyRecordSize)) }
+
+func (k *keyRecord) appendTo(e encoder) []byte {
 	e.uint(fieldKeySeq, k.seq)
 	e.bytes(fieldKeyID, k.id[:])
 	e.time(fieldKeyExpiry, k.expiry)

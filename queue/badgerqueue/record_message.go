@@ -81,7 +81,7 @@ func (r *messageRecord) encode() []byte {
 	e.bool(fieldTrustedProxy, req.TrustedProxy)
 	e.tls(req.TLS)
 	for _, k := range r.keys {
-		var f encoder
+		f := make(encoder, 0, 64)
 		f.uint(fieldKind, uint64(k.Kind))
 		f.bytes(fieldHash, k.Hash[:])
 		f.int(fieldWindow, int64(k.Window))
@@ -109,13 +109,21 @@ func headerSize(h http.Header) int {
 
 // header writes names in order, so that equal messages are equal records.
 func (e *encoder) header(h http.Header) {
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		var f encoder
-		f.textAlways(fieldName, name)
+	names := make([]string, 0, 32) // without a look at the heap, mostly
+	for name := range h {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		size := textSize(name)
 		for _, v := range h[name] {
-			f.textAlways(fieldValue, v)
+			size += textSize(v)
 		}
-		e.bytes(fieldHeader, f)
+		e.begin(fieldHeader, size)
+		e.textAlways(fieldName, name)
+		for _, v := range h[name] {
+			e.textAlways(fieldValue, v)
+		}
 	}
 }
 

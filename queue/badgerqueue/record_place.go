@@ -109,8 +109,13 @@ func (e *encoder) history(h queue.History) {
 	e.text(fieldLastError, h.LastError)
 }
 
-func (r *waitingRecord) encode() []byte {
-	e := newRecord(96 + len(r.history.LastError))
+func (r *waitingRecord) encode() []byte { return r.appendTo(newRecord(r.encodedSize())) }
+
+func (r *waitingRecord) encodedSize() int {
+	return 96 + placeSize*len(r.body) + len(r.history.LastError)
+}
+
+func (r *waitingRecord) appendTo(e encoder) []byte {
 	e.located(&r.located)
 	e.bool(fieldNacked, r.nacked)
 	e.uint(fieldDue, r.due)

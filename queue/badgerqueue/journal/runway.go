@@ -147,13 +147,32 @@ func (r *runway) busy() bool {
 	return !r.taken.IsZero() && time.Since(r.taken) < busyFor
 }
 
-// Trim gives back what was kept for a busy time, once that is over.
+// Trim gives back what was kept for a busy time, once that is over. It is for
+// the writer.
 func (j *Journal) Trim() error {
 	if j.runway.busy() {
 		return nil
 	}
+	var err error
 	if s := j.takeSpare(); s != nil {
-		return s.remove()
+		err = s.remove()
 	}
+	return errors.Join(err, j.active.trim(j.active.tail+j.opts.Runway))
+}
+
+// trim gives back what is filled beyond an offset, if that is much.
+func (s *segment) trim(to int64) error {
+	to = align(to, pageSize)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.filled < to+worthTrimming {
+		return nil
+	}
+	if err := s.file.Truncate(to); err != nil {
+		return err
+	}
+	s.filled = to
 	return nil
 }
+
+const worthTrimming = 8 << 20
