@@ -235,12 +235,12 @@ func (c *committer) commit(ops []operation) {
 		return
 	}
 	b.show()
-	c.q.reclaimer.written.Add(b.bytes)
-	c.q.commits.note(c.q.state.commits)
 	c.q.scheduler.committed(touched)
 	for i, op := range ops {
 		op.done(refused[i])
 	}
+	c.q.reclaimer.written.Add(b.bytes)
+	c.q.commits.note(c.q.state.commits)
 	if c.q.opts.OnCommit != nil {
 		c.q.opts.OnCommit(CommitStats{
 			Messages:   b.messages,
