@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -42,6 +43,9 @@ func open(o Options) (_ *Queue, err error) {
 	q.space = newSpace(o)
 	if err := q.space.beforeOpen(); err != nil {
 		return nil, err
+	}
+	if runtime.GOOS != "linux" {
+		q.log.Warn("free space is watched on Linux only: elsewhere a full disk can end the process")
 	}
 	b := o.badgerOptions()
 	if err := checkTables(b); err != nil {
