@@ -72,7 +72,7 @@ func (v *Adyen) Verify(r *Request, _ time.Time) (Claims, error) {
 	if err != nil {
 		return Claims{}, err
 	}
-	return Claims{Content: contentOf(formAdyen, signed)}, nil
+	return Claims{Content: r.content(formAdyen, signed)}, nil
 }
 
 // Traits implements [Verifier].
@@ -104,7 +104,7 @@ func (v *Adyen) verify(item []byte) (signed []byte, err error) {
 		return nil, err
 	}
 	if !matches(v.keys, [][]byte{signature}, [][]byte{signed}) {
-		return nil, fmt.Errorf("signature: %w", ErrMismatch)
+		return nil, errSignature
 	}
 	return signed, nil
 }

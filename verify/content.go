@@ -19,6 +19,15 @@ const (
 	formAdyen    = "adyen"        // what is signed of the item, in one part
 )
 
+// content returns the content that parts are, unless nobody asks for it: hashing
+// it costs as much as verifying a short message.
+func (r *Request) content(form string, parts ...[]byte) [sha256.Size]byte {
+	if r.NoContent {
+		return [sha256.Size]byte{}
+	}
+	return contentOf(form, parts...)
+}
+
 // contentOf hashes parts so that no two lists of them have the same input:
 // each goes in after its length.
 func contentOf(form string, parts ...[]byte) (sum [sha256.Size]byte) {
@@ -39,5 +48,5 @@ func contentOf(form string, parts ...[]byte) (sum [sha256.Size]byte) {
 
 // unsignedContent is the content of a request of which nothing is signed.
 func unsignedContent(r *Request) [sha256.Size]byte {
-	return contentOf(formRequest, []byte(r.Method), []byte(r.URI), r.Body)
+	return r.content(formRequest, []byte(r.Method), []byte(r.URI), r.Body)
 }

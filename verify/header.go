@@ -13,13 +13,15 @@ import (
 // and not be empty. Proxies and applications disagree about which of two
 // values counts, so that two are never what the sender meant. The name is in
 // canonical form.
-func single(h http.Header, name string) (string, error) {
-	values := h[name]
+func single(h http.Header, name string) (string, error) { return one(h[name], name) }
+
+// one is single for the values of a header field.
+func one(values []string, name string) (string, error) {
 	switch {
 	case len(values) > 1:
 		return "", fmt.Errorf("header %s given %d times: %w", name, len(values), ErrMalformed)
 	case len(values) == 0 || values[0] == "":
-		return "", fmt.Errorf("header %s: %w", name, ErrMissing)
+		return "", &fieldError{name, ErrMissing}
 	default:
 		return values[0], nil
 	}

@@ -102,11 +102,11 @@ func (v *HubSpot) Verify(r *Request, _ time.Time) (Claims, error) {
 		ok |= subtle.ConstantTimeCompare(sum, signature)
 	}
 	if ok != 1 {
-		return Claims{}, fmt.Errorf("signature: %w", ErrMismatch)
+		return Claims{}, errSignature
 	}
 	// One part, as it is signed: moved between the URL and the body, it is the
 	// same content.
-	return Claims{Content: contentOf(formHubSpot, []byte(signed))}, nil
+	return Claims{Content: r.content(formHubSpot, []byte(signed))}, nil
 }
 
 // CheckHeader implements [HeaderChecker].

@@ -3,6 +3,7 @@
 package verify
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,7 +92,7 @@ func lookupName(value []byte, name string) (found []byte, n int) {
 			rest = trimJSON(rest[end:])[1:] // the colon
 			rest = trimJSON(rest)
 			end = skipJSON(rest)
-			if unquoteJSON(key) == name {
+			if string(plainJSON(key)) == name {
 				found = rest[:end]
 				n++
 			}
@@ -163,6 +164,15 @@ func unquoteJSON(quoted []byte) string {
 		return string(utf8.RuneError) // not reached in valid JSON
 	}
 	return text
+}
+
+// plainJSON is unquoteJSON without a copy where there are no escapes: a piece of
+// the document then.
+func plainJSON(quoted []byte) []byte {
+	if bytes.IndexByte(quoted, '\\') < 0 && utf8.Valid(quoted) {
+		return quoted[1 : len(quoted)-1]
+	}
+	return []byte(unquoteJSON(quoted))
 }
 
 // isText reports whether s is Unicode: in place of what is not, the decoder

@@ -149,15 +149,31 @@ func (v *JWT) Verify(r *Request, now time.Time) (Claims, error) {
 	if subtle.ConstantTimeCompare(signed, sum[:]) != 1 {
 		return Claims{}, fmt.Errorf("claim %s is the hash of another body: %w", v.config.BodyClaim, ErrMismatch)
 	}
-	claims.Content = contentOf(formJWT, sum[:])
+	claims.Content = r.content(formJWT, sum[:])
 	return claims, nil
 }
 
 // CheckHeader implements [HeaderChecker]. Nothing but the body remains to be
 // checked after it.
 func (v *JWT) CheckHeader(r *Request, now time.Time) error {
-	_, err := v.check(r, now)
-	return err
+	text, err := v.text(r)
+	if err != nil {
+		return err
+	}
+	claims, err := v.authenticate(text)
+	if err != nil {
+		return err
+	}
+	r.checked = &checkedToken{v, text, claims}
+	return v.checkClaims(&claims, now)
+}
+
+// A checkedToken is what CheckHeader found out about a token, so that Verify need
+// not do it again: a signature of RSA costs more than the rest of a request.
+type checkedToken struct {
+	by     *JWT
+	text   string
+	claims jwtClaims
 }
 
 // Traits implements [Verifier].
@@ -174,32 +190,52 @@ func (v *JWT) Traits() Traits {
 
 // check verifies everything but the body.
 func (v *JWT) check(r *Request, now time.Time) (t jwtClaims, err error) {
-	text, err := single(r.Header, v.config.Header)
+	text, err := v.text(r)
+	if err != nil {
+		return t, err
+	}
+	// Whether a token is authentic depends on nothing but the token and the keys.
+	if c := r.checked; c != nil && c.by == v && c.text == text {
+		t = c.claims
+	} else if t, err = v.authenticate(text); err != nil {
+		return t, err
+	}
+	return t, v.checkClaims(&t, now)
+}
+
+// text returns the token that a request has.
+func (v *JWT) text(r *Request) (text string, err error) {
+	text, err = single(r.Header, v.config.Header)
 	if err == nil && v.bearer {
 		text, err = credentials(r.Header, "Bearer")
 	}
+	return text, err
+}
+
+// authenticate verifies the signature of a token and returns its claims.
+func (v *JWT) authenticate(text string) (t jwtClaims, err error) {
+	room := newScratch()
+	defer room.free()
+	token, err := parseJWT(text, room)
 	if err != nil {
 		return t, err
 	}
-	token, err := parseJWT(text)
-	if err != nil {
-		return t, err
-	}
+	room.signatures = append(room.signatures, token.signature)
+	room.parts = append(room.parts, token.signed)
 	switch {
 	case token.algorithm != v.config.Algorithm:
 		return t, fmt.Errorf("algorithm of the token: %w", ErrMismatch)
 	case !v.sizes.has(len(token.signature)):
 		return t, fmt.Errorf("size of the token's signature: %w", ErrMalformed)
-	case !v.keys.match([][]byte{token.signature}, [][]byte{token.signed}):
-		return t, fmt.Errorf("signature of the token: %w", ErrMismatch)
+	case !v.keys.match(room.signatures, room.parts):
+		return t, errTokenSignature
 	}
-	if t, err = readJWTClaims(token.payload, v.config.BodyClaim); err != nil {
-		return t, err
-	}
-	return t, v.checkClaims(t, now)
+	return readJWTClaims(token.payload, v.config.BodyClaim, room)
 }
 
-func (v *JWT) checkClaims(t jwtClaims, now time.Time) error {
+var errTokenSignature = fmt.Errorf("signature of the token: %w", ErrMismatch)
+
+func (v *JWT) checkClaims(t *jwtClaims, now time.Time) error {
 	c := &v.config
 	switch {
 	case c.Issuer != "" && t.issuer != c.Issuer:

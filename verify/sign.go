@@ -55,7 +55,7 @@ func (s *signed) sign(r *Request, id string, now time.Time, sum func(parts [][]b
 			return fmt.Errorf("timestamp: %w", err)
 		}
 	}
-	parts, err := s.template.render(r, own)
+	parts, err := s.template.render(r, &own, new(scratch))
 	if err != nil {
 		return err
 	}

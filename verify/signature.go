@@ -89,7 +89,7 @@ func newSignatureFormat(config Signature, sizes sizes) (signatureFormat, error) 
 }
 
 // checkKey reports why key can never stand before a "=" in the header.
-func (f signatureFormat) checkKey(key string) error {
+func (f *signatureFormat) checkKey(key string) error {
 	if key == "" || strings.ContainsAny(key, "= \t") || strings.Contains(key, f.split) {
 		return fmt.Errorf("%q cannot be a key: expected text without \"=\", spaces and the separator", key)
 	}
@@ -99,9 +99,8 @@ func (f signatureFormat) checkKey(key string) error {
 // signatures returns all that could be a MAC in a header's value, at any
 // position. What does not decode or has another length is skipped; if nothing
 // is left the header is malformed, since no secret can have made it.
-func (f signatureFormat) signatures(value string) ([][]byte, error) {
-	var list [][]byte
-	n := 0
+func (f *signatureFormat) signatures(value string, room *scratch) ([][]byte, error) {
+	from, n := len(room.signatures), 0
 	for piece := range f.pieces(value) {
 		text, ok := f.pick(piece)
 		if !ok {
@@ -110,18 +109,18 @@ func (f signatureFormat) signatures(value string) ([][]byte, error) {
 		if n++; n > maxCandidates {
 			return nil, errTooMany
 		}
-		if signature, ok := f.decode(text); ok {
-			list = append(list, signature)
+		if signature, ok := f.decode(text, room); ok {
+			room.signatures = append(room.signatures, signature)
 		}
 	}
-	if len(list) == 0 {
+	if len(room.signatures) == from {
 		return nil, fmt.Errorf("holds no %s signature of %s bytes in the expected form: %w", f.encoding, f.sizes, ErrMalformed)
 	}
-	return list, nil
+	return room.signatures[from:], nil
 }
 
 // value returns what stands after "key=", which must be there exactly once.
-func (f signatureFormat) value(header, key string) (string, error) {
+func (f *signatureFormat) value(header, key string) (string, error) {
 	var value string
 	n := 0
 	for piece := range f.pieces(header) {
@@ -141,7 +140,7 @@ func (f signatureFormat) value(header, key string) (string, error) {
 }
 
 // pieces splits a header's value and trims the pieces.
-func (f signatureFormat) pieces(value string) iter.Seq[string] {
+func (f *signatureFormat) pieces(value string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		if f.split == "" {
 			yield(strings.Trim(value, " \t"))
@@ -157,7 +156,7 @@ func (f signatureFormat) pieces(value string) iter.Seq[string] {
 }
 
 // pick returns the encoded signature in a piece.
-func (f signatureFormat) pick(piece string) (string, bool) {
+func (f *signatureFormat) pick(piece string) (string, bool) {
 	if f.key != "" {
 		key, value, ok := strings.Cut(piece, "=")
 		return value, ok && key == f.key
@@ -165,32 +164,16 @@ func (f signatureFormat) pick(piece string) (string, bool) {
 	return strings.CutPrefix(piece, f.prefix)
 }
 
-func (f signatureFormat) decode(text string) ([]byte, bool) {
+func (f *signatureFormat) decode(text string, room *scratch) ([]byte, bool) {
 	if f.encoding == "base64" {
 		size := base64.RawStdEncoding.DecodedLen(len(strings.TrimRight(text, "=")))
 		if !f.sizes.has(size) {
 			return nil, false
 		}
-		return decodeBase64(text, size)
+		return room.decodeBase64(text, size)
 	}
 	if !f.sizes.has(hex.DecodedLen(len(text))) {
 		return nil, false
 	}
-	b, err := hex.DecodeString(text)
-	return b, err == nil
-}
-
-// decodeBase64 decodes what encodes exactly size bytes in the standard
-// alphabet, padded or not, and without stray bits in the last digit.
-func decodeBase64(text string, size int) ([]byte, bool) {
-	encoding := base64.StdEncoding
-	if len(text) != encoding.EncodedLen(size) {
-		encoding = base64.RawStdEncoding
-	}
-	if len(text) != encoding.EncodedLen(size) {
-		return nil, false
-	}
-	b, err := encoding.Strict().DecodeString(text)
-	// The decoder passes over line breaks, and then decodes too few bytes.
-	return b, err == nil && len(b) == size
+	return room.decodeHex(text)
 }

@@ -40,7 +40,9 @@ func (s idSource) exists() bool { return s.header != "" || s.json != nil }
 
 // verify implements [Verifier.Verify].
 func (s *signed) verify(r *Request, now time.Time) (Claims, error) {
-	sent, err := s.readHeader(r.Header)
+	room := newScratch()
+	defer room.free()
+	sent, err := s.readHeader(r.Header, room)
 	if err != nil {
 		return Claims{}, err
 	}
@@ -49,15 +51,15 @@ func (s *signed) verify(r *Request, now time.Time) (Claims, error) {
 		if err != nil {
 			return Claims{}, err
 		}
-		c, err := s.readSignature(value, sent.timestamp)
+		c, err := s.readSignature(value, sent.timestamp, room)
 		if err != nil {
 			return Claims{}, fmt.Errorf("JSON value %s %w", s.json, err)
 		}
-		sent.candidates = []candidate{c}
+		room.candidates = append(room.candidates, c)
 	}
 	var refusal error
-	for _, c := range sent.candidates {
-		claims, err := s.try(r, ownValues{id: sent.id, timestamp: c.timestamp}, c.signatures, now)
+	for _, c := range room.candidates {
+		claims, err := s.try(r, ownValues{id: sent.id, timestamp: c.timestamp}, c.signatures, now, room)
 		if err == nil {
 			return claims, nil
 		}
@@ -68,7 +70,9 @@ func (s *signed) verify(r *Request, now time.Time) (Claims, error) {
 
 // checkHeader implements [HeaderChecker]. A signature in the body is not checked.
 func (s *signed) checkHeader(r *Request) error {
-	_, err := s.readHeader(r.Header)
+	room := newScratch()
+	defer room.free()
+	_, err := s.readHeader(r.Header, room)
 	return err
 }
 
@@ -107,9 +111,8 @@ func (s *signed) covers(name string) bool {
 
 // A sentHeader is what the header of a request says.
 type sentHeader struct {
-	id         string      // empty if it is in the body
-	timestamp  string      // empty unless it has a header field of its own
-	candidates []candidate // one for each signature header; none if it is in the body
+	id        string // empty if it is in the body
+	timestamp string // empty unless it has a header field of its own
 }
 
 // A candidate is what one place says that holds signatures.
@@ -118,14 +121,15 @@ type candidate struct {
 	timestamp  string // empty if it is in the body
 }
 
-// readHeader reads what the scheme has in the header.
-func (s *signed) readHeader(h http.Header) (sent sentHeader, err error) {
+// readHeader reads what the scheme has in the header. There is one of
+// room.candidates for each signature header, and none if it is in the body.
+func (s *signed) readHeader(h http.Header, room *scratch) (sent sentHeader, err error) {
 	if s.id.header != "" {
 		if sent.id, err = single(h, s.id.header); err != nil {
 			return sentHeader{}, err
 		}
 		if !validID(sent.id) {
-			return sentHeader{}, fmt.Errorf("header %s: %w", s.id.header, ErrMalformed)
+			return sentHeader{}, &fieldError{s.id.header, ErrMalformed}
 		}
 	}
 	if s.timestamp != nil && s.timestamp.header != "" {
@@ -146,14 +150,14 @@ func (s *signed) readHeader(h http.Header) (sent sentHeader, err error) {
 			refusal = furthest(refusal, err)
 			continue
 		}
-		c, err := s.readSignature(value, sent.timestamp)
+		c, err := s.readSignature(value, sent.timestamp, room)
 		if err != nil {
 			refusal = furthest(refusal, fmt.Errorf("header %s %w", name, err))
 			continue
 		}
-		sent.candidates = append(sent.candidates, c)
+		room.candidates = append(room.candidates, c)
 	}
-	if len(sent.candidates) == 0 {
+	if len(room.candidates) == 0 {
 		return sent, refusal // none if the signature is in the body
 	}
 	return sent, nil
@@ -161,8 +165,8 @@ func (s *signed) readHeader(h http.Header) (sent sentHeader, err error) {
 
 // readSignature reads a value that holds signatures. Timestamp is that of the
 // header.
-func (s *signed) readSignature(value, timestamp string) (c candidate, err error) {
-	if c.signatures, err = s.format.signatures(value); err != nil {
+func (s *signed) readSignature(value, timestamp string, room *scratch) (c candidate, err error) {
+	if c.signatures, err = s.format.signatures(value, room); err != nil {
 		return candidate{}, err
 	}
 	c.timestamp = timestamp
@@ -179,18 +183,18 @@ func (s *signed) readSignature(value, timestamp string) (c candidate, err error)
 
 // try checks one candidate. The signature comes before the timestamp's age, and
 // before the body is parsed unless what is signed depends on it.
-func (s *signed) try(r *Request, own ownValues, signatures [][]byte, now time.Time) (Claims, error) {
+func (s *signed) try(r *Request, own ownValues, signatures [][]byte, now time.Time, room *scratch) (Claims, error) {
 	own, err := s.readBody(own, r.Body, true)
 	if err != nil {
 		return Claims{}, err
 	}
 	own.url = s.publicURL
-	parts, err := s.template.render(r, own)
+	parts, err := s.template.render(r, &own, room)
 	if err != nil {
 		return Claims{}, err
 	}
 	if !s.keys.match(signatures, parts) {
-		return Claims{}, fmt.Errorf("signature: %w", ErrMismatch)
+		return Claims{}, errSignature
 	}
 	if own, err = s.readBody(own, r.Body, false); err != nil {
 		return Claims{}, err
@@ -198,7 +202,7 @@ func (s *signed) try(r *Request, own ownValues, signatures [][]byte, now time.Ti
 	if s.id.json != nil && !validID(own.id) {
 		return Claims{}, fmt.Errorf("JSON value %s: %w", s.id.json, ErrMalformed)
 	}
-	claims := Claims{ID: own.id, Content: s.template.content(parts)}
+	claims := Claims{ID: own.id, Content: s.template.content(r, parts, room)}
 	if s.timestamp == nil {
 		return claims, nil
 	}
@@ -207,7 +211,7 @@ func (s *signed) try(r *Request, own ownValues, signatures [][]byte, now time.Ti
 	}
 	claims.Timestamp, _ = parseTimestamp(own.timestamp, s.timestamp.unit)
 	if !fresh(claims.Timestamp, now, s.timestamp.tolerance) {
-		return Claims{}, fmt.Errorf("timestamp: %w", ErrExpired)
+		return Claims{}, errExpired
 	}
 	return claims, nil
 }

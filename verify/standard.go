@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 )
@@ -39,7 +38,7 @@ type StandardConfig struct {
 // is that of the family that verified.
 type Standard struct {
 	macKeys    []*macKey
-	publicKeys []ed25519.PublicKey
+	publicKeys ed25519Keys
 	tolerance  time.Duration
 	zeros      bool // a timestamp may begin with zeros
 }
@@ -71,30 +70,40 @@ func NewStandard(config StandardConfig) (*Standard, error) {
 
 // Verify implements [Verifier].
 func (s *Standard) Verify(r *Request, now time.Time) (Claims, error) {
-	attempts, err := s.attempts(r.Header)
+	room := newScratch()
+	defer room.free()
+	attempts, err := s.attempts(r.Header, room)
 	if err != nil {
 		return Claims{}, err
 	}
-	refusal := ErrMismatch
-	for _, a := range attempts {
-		switch {
-		case !s.signed(a, r.Body):
+	refusal := errStandardMismatch
+	for i := range attempts {
+		switch a := &attempts[i]; {
+		case !s.signed(a, r.Body, room):
 		case !fresh(a.timestamp, now, s.tolerance):
-			refusal = ErrExpired
+			refusal = errStandardExpired
 		default:
 			return Claims{
 				ID:        a.id,
 				Timestamp: a.timestamp,
-				Content:   contentOf(formStandard, []byte(a.id), r.Body),
+				Content:   r.content(formStandard, []byte(a.id), r.Body),
 			}, nil
 		}
 	}
-	return Claims{}, fmt.Errorf("webhook signature: %w", refusal)
+	return Claims{}, refusal
 }
+
+var (
+	errStandardMissing  = fmt.Errorf("svix-* and webhook-* headers: %w", ErrMissing)
+	errStandardMismatch = fmt.Errorf("webhook signature: %w", ErrMismatch)
+	errStandardExpired  = fmt.Errorf("webhook signature: %w", ErrExpired)
+)
 
 // CheckHeader implements [HeaderChecker].
 func (s *Standard) CheckHeader(r *Request, _ time.Time) error {
-	_, err := s.attempts(r.Header)
+	room := newScratch()
+	defer room.free()
+	_, err := s.attempts(r.Header, room)
 	return err
 }
 
@@ -116,14 +125,6 @@ func (s *Standard) Traits() Traits {
 	}
 }
 
-// A family is a set of header names that belong together.
-type family struct{ id, timestamp, signature string }
-
-var families = [...]family{
-	{"Svix-Id", "Svix-Timestamp", "Svix-Signature"},
-	{"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"},
-}
-
 // An attempt is what a complete and well-formed family says.
 type attempt struct {
 	id            string
@@ -134,54 +135,51 @@ type attempt struct {
 }
 
 // attempts reads the families. There is at least one attempt, or an error.
-func (s *Standard) attempts(h http.Header) ([]attempt, error) {
-	var attempts []attempt
+func (s *Standard) attempts(h http.Header, room *scratch) ([]attempt, error) {
 	var refusal error
-	for _, f := range families {
-		names := []string{f.id, f.timestamp, f.signature}
-		if !slices.ContainsFunc(names, func(name string) bool { return len(h[name]) > 0 }) {
+	for i := range families {
+		f := &families[i]
+		values := f.values(h)
+		if len(values.id)+len(values.timestamp)+len(values.signature) == 0 {
 			continue
 		}
 		// Refused even if the other family is impeccable: no sender does this.
-		for _, name := range names {
-			if len(h[name]) > 1 {
-				_, err := single(h, name)
-				return nil, err
-			}
+		if err := values.checkOnce(f); err != nil {
+			return nil, err
 		}
-		a, err := s.read(f, h)
-		if err != nil {
+		n := len(room.attempts)
+		room.attempts = append(room.attempts, attempt{})
+		if err := s.read(&room.attempts[n], f, &values, room); err != nil {
+			room.attempts = room.attempts[:n]
 			refusal = furthest(refusal, err)
-			continue
 		}
-		attempts = append(attempts, a)
 	}
 	switch {
-	case len(attempts) > 0:
-		return attempts, nil
+	case len(room.attempts) > 0:
+		return room.attempts, nil
 	case refusal != nil:
 		return nil, refusal
 	default:
-		return nil, fmt.Errorf("svix-* and webhook-* headers: %w", ErrMissing)
+		return nil, errStandardMissing
 	}
 }
 
-func (s *Standard) read(f family, h http.Header) (a attempt, err error) {
-	if a.id, err = single(h, f.id); err != nil {
-		return attempt{}, err
+func (s *Standard) read(a *attempt, f *family, values *familyValues, room *scratch) (err error) {
+	if a.id, err = one(values.id, f.id); err != nil {
+		return err
 	}
-	if a.timestampText, err = single(h, f.timestamp); err != nil {
-		return attempt{}, err
+	if a.timestampText, err = one(values.timestamp, f.timestamp); err != nil {
+		return err
 	}
-	signatures, err := single(h, f.signature)
+	signatures, err := one(values.signature, f.signature)
 	if err != nil {
-		return attempt{}, err
+		return err
 	}
 
 	// What is signed is id.timestamp.body. With a dot in the id, one signature
 	// would be that of several messages.
 	if !validID(a.id) || strings.Contains(a.id, ".") {
-		return attempt{}, fmt.Errorf("header %s: %w", f.id, ErrMalformed)
+		return &fieldError{f.id, ErrMalformed}
 	}
 	seconds := a.timestampText
 	if s.zeros {
@@ -189,20 +187,22 @@ func (s *Standard) read(f family, h http.Header) (a attempt, err error) {
 	}
 	var ok bool
 	if a.timestamp, ok = parseTimestamp(seconds, "s"); !ok {
-		return attempt{}, fmt.Errorf("header %s: %w", f.timestamp, ErrMalformed)
+		return &fieldError{f.timestamp, ErrMalformed}
 	}
-	if err := s.readSignatures(&a, signatures); err != nil {
-		return attempt{}, fmt.Errorf("header %s %w", f.signature, err)
+	if err := s.readSignatures(a, signatures, room); err != nil {
+		return fmt.Errorf("header %s %w", f.signature, err)
 	}
-	return a, nil
+	return nil
 }
 
 // readSignatures reads a list of version,base64 separated by spaces, or, as
 // Supabase has it, by a comma and a space. Versions without a key and
 // signatures that do not decode are skipped.
-func (s *Standard) readSignatures(a *attempt, list string) error {
-	n := 0
-	for candidate := range strings.SplitSeq(list, " ") {
+func (s *Standard) readSignatures(a *attempt, list string, room *scratch) error {
+	n, macs, signatures := 0, len(room.macs), len(room.signatures)
+	for list != "" {
+		var candidate string
+		candidate, list, _ = strings.Cut(list, " ")
 		candidate = strings.Trim(candidate, ",")
 		if candidate == "" {
 			continue
@@ -212,15 +212,16 @@ func (s *Standard) readSignatures(a *attempt, list string) error {
 		}
 		switch version, text, _ := strings.Cut(candidate, ","); {
 		case version == "v1" && len(s.macKeys) > 0:
-			if mac, ok := decodeBase64(text, sha256.Size); ok {
-				a.macs = append(a.macs, mac)
+			if mac, ok := room.decodeBase64(text, sha256.Size); ok {
+				room.macs = append(room.macs, mac)
 			}
 		case version == "v1a" && len(s.publicKeys) > 0:
-			if signature, ok := decodeBase64(text, ed25519.SignatureSize); ok {
-				a.signatures = append(a.signatures, signature)
+			if signature, ok := room.decodeBase64(text, ed25519.SignatureSize); ok {
+				room.signatures = append(room.signatures, signature)
 			}
 		}
 	}
+	a.macs, a.signatures = room.macs[macs:], room.signatures[signatures:]
 	if len(a.macs)+len(a.signatures) == 0 {
 		return fmt.Errorf("holds no signature that a secret could have made: %w", ErrMalformed)
 	}
@@ -229,21 +230,10 @@ func (s *Standard) readSignatures(a *attempt, list string) error {
 
 // signed reports whether any of the signatures is right. A MAC is only ever
 // compared with MACs and an ed25519 signature only checked with public keys.
-func (s *Standard) signed(a attempt, body []byte) bool {
-	prefix := []byte(a.id + "." + a.timestampText + ".")
-	if len(a.macs) > 0 && matches(s.macKeys, a.macs, [][]byte{prefix, body}) {
-		return true
-	}
-	if len(a.signatures) == 0 {
-		return false
-	}
-	message := slices.Concat(prefix, body)
-	for _, key := range s.publicKeys {
-		for _, signature := range a.signatures {
-			if ed25519.Verify(key, message, signature) {
-				return true
-			}
-		}
-	}
-	return false
+func (s *Standard) signed(a *attempt, body []byte, room *scratch) bool {
+	from := len(room.text)
+	room.text = append(append(append(append(room.text, a.id...), '.'), a.timestampText...), '.')
+	room.parts = append(emptied(room.parts), room.since(from), body)
+	return len(a.macs) > 0 && matches(s.macKeys, a.macs, room.parts) ||
+		len(a.signatures) > 0 && s.publicKeys.match(a.signatures, room.parts)
 }

@@ -134,58 +134,66 @@ type ownValues struct {
 
 // render returns the parts of what was signed, one for each of the template's.
 // None is ever empty because it is not there.
-func (t template) render(r *Request, own ownValues) ([][]byte, error) {
-	parts := make([][]byte, len(t))
-	for i, p := range t {
-		switch p.kind {
-		case partLiteral:
-			parts[i] = []byte(p.text)
-		case partBody:
-			parts[i] = r.Body
-		case partID:
-			if !p.delimited(own.id) {
-				return nil, fmt.Errorf("id contains the text that ends it: %w", ErrMalformed)
-			}
-			parts[i] = []byte(own.id)
-		case partTimestamp:
-			parts[i] = []byte(own.timestamp)
-		case partURL:
-			u, err := own.url.of(r)
-			if err != nil {
-				return nil, err
-			}
-			parts[i] = []byte(u)
-		case partHeader:
-			// Not by Lookup, which joins several values into one.
-			value, err := single(r.Header, p.text)
-			if err != nil {
-				return nil, err
-			}
-			parts[i] = []byte(value)
-		case partPlaceholder:
-			if r.Lookup == nil {
-				return nil, fmt.Errorf("{%s}: %w", p.text, ErrMissing)
-			}
-			value, ok := r.Lookup(p.text)
-			if !ok {
-				return nil, fmt.Errorf("{%s}: %w", p.text, ErrMissing)
-			}
-			parts[i] = []byte(value)
+func (t template) render(r *Request, own *ownValues, room *scratch) ([][]byte, error) {
+	room.parts = emptied(room.parts)
+	for i := range t {
+		part, err := t[i].render(r, own, room)
+		if err != nil {
+			return nil, err
+		}
+		room.parts = append(room.parts, part)
+	}
+	return room.parts, nil
+}
+
+func (p *part) render(r *Request, own *ownValues, room *scratch) ([]byte, error) {
+	var value string
+	var err error
+	switch p.kind {
+	case partLiteral:
+		value = p.text
+	case partBody:
+		return r.Body, nil
+	case partID:
+		if !p.delimited(own.id) {
+			return nil, fmt.Errorf("id contains the text that ends it: %w", ErrMalformed)
+		}
+		value = own.id
+	case partTimestamp:
+		value = own.timestamp
+	case partURL:
+		value, err = own.url.of(r)
+	case partHeader:
+		// Not by Lookup, which joins several values into one.
+		value, err = single(r.Header, p.text)
+	case partPlaceholder:
+		var ok bool
+		if r.Lookup != nil {
+			value, ok = r.Lookup(p.text)
+		}
+		if !ok {
+			err = fmt.Errorf("{%s}: %w", p.text, ErrMissing)
 		}
 	}
-	return parts, nil
+	if err != nil {
+		return nil, err
+	}
+	return room.bytes(value), nil
 }
 
 // content is the content of the rendered parts: all that varies but the
 // timestamp, which a sender renews when it tries again. Parts without text
 // between them are one: a signature does not say where the first ends, so that
 // moving its end must not make another message.
-func (t template) content(parts [][]byte) [32]byte {
-	var varying [][]byte
+func (t template) content(r *Request, parts [][]byte, room *scratch) [32]byte {
+	if r.NoContent {
+		return [32]byte{}
+	}
+	varying := emptied(room.varying)
 	joined := false
-	for i, p := range t {
-		switch {
-		case p.kind == partLiteral || p.kind == partTimestamp:
+	for i := range t {
+		switch kind := t[i].kind; {
+		case kind == partLiteral || kind == partTimestamp:
 			joined = false
 		case joined:
 			last := len(varying) - 1
@@ -195,5 +203,6 @@ func (t template) content(parts [][]byte) [32]byte {
 			joined = true
 		}
 	}
+	room.varying = varying
 	return contentOf(formSigned, varying...)
 }

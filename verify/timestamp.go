@@ -72,7 +72,7 @@ func newTimestamp(config Timestamp, format signatureFormat) (t *timestampSource,
 // check refuses a text that is no timestamp in the unit.
 func (t *timestampSource) check(text string) error {
 	if _, ok := parseTimestamp(text, t.unit); !ok {
-		return fmt.Errorf("timestamp: %w", ErrMalformed)
+		return errTimestamp
 	}
 	return nil
 }
@@ -109,8 +109,11 @@ const maxSeconds = 253402300799
 // parseDecimal reads a whole number from 0 to limit without a sign, spaces or
 // leading zeros.
 func parseDecimal(text string, limit int64) (int64, bool) {
+	if text == "" || text[0] < '0' || text[0] > '9' || text[0] == '0' && len(text) > 1 {
+		return 0, false
+	}
 	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 0 || n > limit || strconv.FormatInt(n, 10) != text {
+	if err != nil || n > limit {
 		return 0, false
 	}
 	return n, true

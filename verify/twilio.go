@@ -87,10 +87,10 @@ func (v *Twilio) Verify(r *Request, _ time.Time) (Claims, error) {
 	for _, url := range twilioURLs(url) {
 		parts := [][]byte{[]byte(url), form}
 		if matches(v.keys, [][]byte{signature}, parts) {
-			return Claims{Content: contentOf(formTwilio, append(parts[0], form...))}, nil
+			return Claims{Content: r.content(formTwilio, append(parts[0], form...))}, nil
 		}
 	}
-	return Claims{}, fmt.Errorf("signature: %w", ErrMismatch)
+	return Claims{}, errSignature
 }
 
 // CheckHeader implements [HeaderChecker].

@@ -49,6 +49,21 @@ func TestVectorsOnHeadersAlone(t *testing.T) {
 	}
 }
 
+// Leaving the content out changes nothing else.
+func TestVectorsWithoutContent(t *testing.T) {
+	t.Parallel()
+	for name, v := range readVectors(t) {
+		want, wantErr := v.verifier.Verify(v.request.Request, v.now)
+		r := v.request.clone()
+		r.NoContent = true
+		got, err := v.verifier.Verify(r.Request, v.now)
+		want.Content = [32]byte{}
+		if got != want || outcome(err) != outcome(wantErr) {
+			t.Errorf("%s: %+v, %v; with content %+v, %v", name, got, err, want, wantErr)
+		}
+	}
+}
+
 func TestVectorsWithAnyCoveredBitChangedAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, v := range readVectors(t) {

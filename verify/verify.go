@@ -18,8 +18,8 @@
 // genuine, but old.
 //
 // Everything here is a pure function of a request, a configuration and a time:
-// no clock, no network, no globals, and only the standard library. No error
-// holds anything of the request or of a secret.
+// no clock, no network, no state but memory to be used again, and only the standard
+// library. No error holds anything of the request or of a secret.
 package verify
 
 import (
@@ -56,6 +56,12 @@ type Request struct {
 	// Lookup returns the value of a placeholder of the original request, such as
 	// http.request.host, and whether it has one. It may be nil.
 	Lookup func(name string) (string, bool)
+
+	// NoContent: whoever asks has no use for [Claims.Content], so that a verifier
+	// may leave it out.
+	NoContent bool
+
+	checked *checkedToken // by CheckHeader, for Verify
 }
 
 // Claims is what a verified request proves.
@@ -70,7 +76,8 @@ type Claims struct {
 
 	// Content is a hash of what the signature covers without its timestamp,
 	// because senders sign a retry anew. For a scheme that signs nothing it is
-	// one of the method, the URI and the body.
+	// one of the method, the URI and the body. It is zero if it was left out, as
+	// Request.NoContent allows.
 	Content [32]byte
 }
 
@@ -105,7 +112,8 @@ type Traits struct {
 
 // A HeaderChecker is a Verifier that can refuse some requests on their headers
 // alone, before the body is read: r.Body is nil then. That CheckHeader returns
-// nil proves nothing.
+// nil proves nothing. It may note in r what it found out, for Verify, so that it
+// is not called for the same r at the same time.
 type HeaderChecker interface {
 	CheckHeader(r *Request, now time.Time) error
 }
@@ -124,6 +132,9 @@ func Reason(err error) string {
 // furthest returns the refusal of the attempt that came closest to being
 // accepted; of equals, the first. Either may be nil.
 func furthest(a, b error) error {
+	if a == nil {
+		return b
+	}
 	for _, reason := range []error{ErrExpired, ErrMismatch, ErrMalformed, ErrMissing} {
 		if errors.Is(a, reason) {
 			return a
