@@ -22,7 +22,7 @@ const unreadTimeout = 200 * time.Millisecond
 
 // refuse counts, logs and answers a refusal.
 func (h *Handler) refuse(in *inbox, w http.ResponseWriter, r *http.Request, refused refusal) {
-	in.metrics.received(h.Endpoint, refused.outcome)
+	h.count(in, refused.outcome)
 	h.report(r, refused)
 	h.answer(w, refused)
 }
@@ -66,8 +66,8 @@ func (h *Handler) report(r *http.Request, refused refusal) {
 	})
 }
 
-func (h *Handler) reportReceipt(r *http.Request, rec received) {
-	noteID(r, rec.ID)
+func (h *Handler) reportReceipt(r *http.Request, rec *received) {
+	h.noteID(r, rec.ID)
 	level, text := zap.DebugLevel, "webhook accepted"
 	switch rec.Outcome {
 	case queue.Duplicate:
@@ -76,10 +76,12 @@ func (h *Handler) reportReceipt(r *http.Request, rec received) {
 	case queue.Revived:
 		level, text = zap.InfoLevel, "webhook accepted in place of a dead letter"
 	}
-	ce := h.log.Check(level, text)
-	if ce == nil {
-		return
+	if ce := h.log.Check(level, text); ce != nil {
+		ce.Write(h.receiptFields(rec)...)
 	}
+}
+
+func (h *Handler) receiptFields(rec *received) []zap.Field {
 	fields := []zap.Field{
 		zap.String("endpoint", h.Endpoint),
 		zap.Stringer("message", rec.ID),
@@ -91,15 +93,18 @@ func (h *Handler) reportReceipt(r *http.Request, rec received) {
 			fields = append(fields, zap.String("content", hex.EncodeToString(k.Hash[:])))
 		}
 	}
-	ce.Write(fields...)
+	return fields
 }
 
 func truncate(s string, n int) string {
 	return s[:min(n, len(s))]
 }
 
-// noteID puts the id of a message into the access log.
-func noteID(r *http.Request, id queue.ID) {
+// noteID puts the id of a message into the access log, if there is one.
+func (h *Handler) noteID(r *http.Request, id queue.ID) {
+	if h.server != nil && h.server.Logs == nil {
+		return
+	}
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Set(zap.Stringer("webhook_inbox_id", id))
 	}
@@ -118,7 +123,7 @@ func answerHandshake(w http.ResponseWriter, a senders.Answer) {
 	}
 }
 
-func (h *Handler) reportHandshake(v verified) {
+func (h *Handler) reportHandshake(v *verified) {
 	if ce := h.log.Check(zap.DebugLevel, "handshake answered"); ce != nil {
 		ce.Write(zap.String("endpoint", h.Endpoint), zap.String("scheme", v.by.scheme))
 	}

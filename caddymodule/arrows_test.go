@@ -28,10 +28,16 @@ var arrows = []struct {
 	{name: "queue knows only the standard library", pkg: "queue"},
 	{name: "queuetest knows only queue", pkg: "queue/queuetest", only: []string{thisModule + "queue"}},
 	{
-		name: "badgerqueue knows only queue, Badger, zap and the system",
+		name:    "the journal knows only the system",
+		pkg:     "queue/badgerqueue/journal",
+		imports: []string{"golang.org/x/sys"},
+	},
+	{
+		name: "badgerqueue knows only queue, its journal, Badger, zap and the system",
 		pkg:  "queue/badgerqueue",
 		imports: []string{
 			thisModule + "queue",
+			thisModule + "queue/badgerqueue/journal",
 			"github.com/dgraph-io/badger/v4",
 			"go.uber.org/zap",
 			"golang.org/x/sys",

@@ -20,8 +20,9 @@ import (
 //
 //	go test -run '^$' -bench . -benchtime 60000x ./caddymodule
 //
-// An operation is one webhook with a body of 1 KB, signed as Svix does. A rate-ratio
-// above 1 is faster than what it is compared with, a p50- or p99-ratio below 1.
+// An operation is one webhook with a body of 1 KB, signed as Svix does. A rate- or
+// cpu-ratio above 1 is faster than what it is compared with, a p50- or p99-ratio
+// below 1.
 
 const (
 	benchConns  = 128
@@ -76,24 +77,40 @@ func (c *course) empty() {
 // ours and how they compare. Only the time of ours counts.
 func alternate(b *testing.B, ours, theirs func(n int) round) {
 	b.Helper()
-	n := max(b.N/benchRounds, 1)
+	alternateRounds(b, max(b.N/benchRounds, 1), ours, theirs)
+}
+
+// alternateRounds is alternate with rounds of n.
+func alternateRounds(b *testing.B, n int, ours, theirs func(n int) round) {
+	b.Helper()
 	theirs(min(n, 1000)) // both get warm
 	ours(min(n, 1000))
 	var a, z []round
 	b.StopTimer()
 	b.ResetTimer()
 	for range benchRounds {
-		z = append(z, theirs(n))
+		z = append(z, timed(theirs, n))
 		b.StartTimer()
-		a = append(a, ours(n))
+		a = append(a, timed(ours, n))
 		b.StopTimer()
 	}
 	b.ReportMetric(median(a, round.rate), "req/s")
 	b.ReportMetric(median(a, round.rate)/median(z, round.rate), "rate-ratio")
+	b.ReportMetric(median(a, round.cpu)*1e6, "cpu-us")
+	b.ReportMetric(median(z, round.cpu)/median(a, round.cpu), "cpu-ratio")
 	b.ReportMetric(median(a, round.p50)/median(z, round.p50), "p50-ratio")
 	b.ReportMetric(median(a, round.p99)/median(z, round.p99), "p99-ratio")
 	b.ReportMetric(median(a, round.p50)*1e3, "p50-ms")
 	b.ReportMetric(median(a, round.p99)*1e3, "p99-ms")
+}
+
+// timed runs a round and notes the processor's time that this process took for
+// it, of which the load has its part.
+func timed(run func(n int) round, n int) round {
+	before := processorTime()
+	r := run(n)
+	r.processor = processorTime() - before
+	return r
 }
 
 // BenchmarkAccept is how many webhooks are answered 202, durably, while the

@@ -33,14 +33,14 @@ type bodyReader struct {
 	taken   int64
 }
 
-// read returns the whole body, nil if it is empty. The memory counts as taken
-// until release.
-func (b *bodyReader) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// read returns the whole body, nil if it is empty. Its time is counted from begun.
+// The memory counts as taken until release.
+func (b *bodyReader) read(w http.ResponseWriter, r *http.Request, begun time.Time) ([]byte, error) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil, nil
 	}
 	ctrl := http.NewResponseController(w)
-	limited := ctrl.SetReadDeadline(time.Now().Add(b.timeout)) == nil
+	limited := ctrl.SetReadDeadline(begun.Add(b.timeout)) == nil
 
 	// One byte more than the body is expected to have: the read that fills less
 	// than the buffer is the one that finds the end.

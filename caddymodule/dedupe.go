@@ -5,6 +5,7 @@ package caddymodule
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -60,11 +61,14 @@ const defaultWindow = 96 * time.Hour
 
 // idSource finds what identifies the messages that one verifier accepted.
 type idSource struct {
-	parts   []MessageIDPart // none if the id is that of the claims
-	id      bool            // ids count
-	content bool            // contents count
-	with    []string
+	parts   []idPart      // none if the id is that of the claims
+	id      bool          // ids count
+	content bool          // contents count
+	with    []string      // names of header fields in canonical form
 	window  time.Duration // 0: no message is a duplicate
+
+	// needsContent: it may take the content of a message to identify it.
+	needsContent bool
 }
 
 // identify decides how the messages of the endpoint are identified, and refuses a
@@ -93,18 +97,29 @@ func (h *Handler) identify() (err error) {
 // newIDSource decides how the messages that v accepts are identified. Parts are
 // those of the endpoint.
 func newIDSource(v *namedVerifier, parts []MessageIDPart, d Dedupe) (s idSource, err error) {
-	s = idSource{parts: parts, with: d.With, window: time.Duration(d.Window)}
+	s = idSource{window: time.Duration(d.Window)}
 	if len(parts) == 0 {
 		for _, id := range v.sender.MessageID {
-			s.parts = append(s.parts, MessageIDPart{Header: id.Header, JSON: id.JSON, Path: id.Path})
+			parts = append(parts, MessageIDPart{Header: id.Header, JSON: id.JSON, Path: id.Path})
 		}
 	}
-	if err := s.choose(&d); err != nil || d.Off {
+	if err := s.choose(&d); err != nil {
 		return s, err
 	}
-	if v.Traits.ID && !covers(v.Traits, s.parts) {
-		s.parts = nil
+	if !d.Off && v.Traits.ID && !covers(v.Traits, parts) {
+		parts = nil
 	}
+	for _, p := range parts {
+		part, err := newIDPart(p)
+		if err != nil {
+			return s, err
+		}
+		s.parts = append(s.parts, part)
+	}
+	if d.Off {
+		return s, nil
+	}
+	s.needsContent = s.content || len(s.parts) > 0 || !v.Traits.ID
 	if v.Timestamp && s.window < 2*v.Tolerance {
 		return s, fmt.Errorf("the dedupe window of %v is shorter than twice the tolerance of %s, %v: a captured request could be replayed after it", s.window, v.scheme, v.Tolerance)
 	}
@@ -172,6 +187,7 @@ func (s *idSource) choose(d *Dedupe) error {
 		if !httpguts.ValidHeaderFieldName(name) {
 			return fmt.Errorf("dedupe with %q: it is no name of a header field", name)
 		}
+		s.with = append(s.with, http.CanonicalHeaderKey(name))
 	}
 	if len(d.With) > 0 && !s.content {
 		return errors.New("dedupe with: header fields are added to the content, so it takes `on content`")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -134,6 +135,8 @@ type Handler struct {
 	fingerprint  fingerprint
 	refusals     *[outcomes]rate.Sometimes // that are logged
 	memory       *budget                   // of the bodies being received
+	deadlines    *moments                  // of commits
+	counters     *atomic.Pointer[receivedCounters]
 	app          *App
 	log          *zap.Logger
 }
@@ -206,6 +209,8 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 	}
 	h.app = app.(*App)
 	h.memory = newBudget(h.app.MaxInFlight / 2)
+	h.deadlines = new(moments)
+	h.counters = new(atomic.Pointer[receivedCounters])
 	return h.app.register(h)
 }
 

@@ -6,9 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"hash"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
@@ -21,21 +21,27 @@ import (
 //
 // The key of an id is the same whichever verifier accepted it: a sender that is
 // moved from one way of signing to another may send a message in both.
-func (s *idSource) keys(claims verify.Claims, r *verify.Request) (id string, keys []queue.Key, err error) {
-	var parts []string
+//
+// The keys are appended to those given.
+func (s *idSource) keys(keys []queue.Key, claims *verify.Claims, r *verify.Request) (id string, _ []queue.Key, err error) {
+	var room [4]string // which saves an allocation
+	parts := room[:0]
 	switch {
 	case len(s.parts) > 0:
-		if parts, err = s.collect(r); err != nil {
+		if parts, err = s.collect(parts, r); err != nil {
 			return "", nil, err
 		}
 	case claims.ID != "":
-		parts = []string{claims.ID}
+		parts = append(parts, claims.ID)
 	}
 	id = strings.Join(parts, ":")
 	if s.window == 0 {
 		return id, nil, nil
 	}
 	if s.content || len(parts) == 0 {
+		if r.NoContent {
+			return "", nil, errNoContent
+		}
 		keys = append(keys, queue.Key{Kind: queue.KeyContent, Hash: s.contentHash(claims, r.Header), Window: s.window})
 	}
 	if s.id && len(parts) > 0 {
@@ -44,13 +50,15 @@ func (s *idSource) keys(claims verify.Claims, r *verify.Request) (id string, key
 	return id, keys, nil
 }
 
-var errRepeatedID = errors.New("the message id is there more than once")
+var (
+	errRepeatedID = errors.New("the message id is there more than once")
+	errNoContent  = errors.New("the scheme promises an id, and gave the message none")
+)
 
-// collect returns the parts of the id, none if one is not there.
-func (s *idSource) collect(r *verify.Request) ([]string, error) {
-	parts := make([]string, 0, len(s.parts))
-	for _, p := range s.parts {
-		text, err := p.find(r)
+// collect appends the parts of the id, and returns none if one is not there.
+func (s *idSource) collect(parts []string, r *verify.Request) ([]string, error) {
+	for i := range s.parts {
+		text, err := s.parts[i].find(r)
 		if err != nil {
 			return nil, err
 		}
@@ -62,18 +70,29 @@ func (s *idSource) collect(r *verify.Request) ([]string, error) {
 	return parts, nil
 }
 
+// idPart is a part of an id that is set up.
+type idPart struct {
+	MessageIDPart
+	header string // in canonical form
+	json   verify.JSONPath
+}
+
+func newIDPart(p MessageIDPart) (part idPart, err error) {
+	part = idPart{MessageIDPart: p, header: http.CanonicalHeaderKey(p.Header)}
+	if p.JSON != "" {
+		part.json, err = verify.ParseJSONPath(p.JSON)
+	}
+	return part, err
+}
+
 // find returns the part's text in r, empty if it is not there.
-func (p MessageIDPart) find(r *verify.Request) (string, error) {
+func (p *idPart) find(r *verify.Request) (string, error) {
 	var values []string
 	switch {
-	case p.Header != "":
-		values = r.Header[http.CanonicalHeaderKey(p.Header)]
+	case p.header != "":
+		values = r.Header[p.header]
 	case p.JSON != "":
-		path, err := verify.ParseJSONPath(p.JSON)
-		if err != nil {
-			return "", err
-		}
-		text, err := path.Lookup(r.Body)
+		text, err := p.json.Lookup(r.Body)
 		if err != nil { // also a body that is not JSON: it is genuine all the same
 			return "", nil
 		}
@@ -115,34 +134,29 @@ func pathSegment(target string, n int) string {
 // idHash is the key of an id. Parts are hashed with their lengths, so that
 // no two different ids are joined to the same text.
 func idHash(parts ...string) [32]byte {
-	h := sha256.New()
+	var room [160]byte // which saves two allocations
+	text := room[:0]
 	for _, p := range parts {
-		writeField(h, p)
+		text = appendField(text, p)
 	}
-	return [32]byte(h.Sum(nil))
+	return sha256.Sum256(text)
 }
 
-func (s *idSource) contentHash(claims verify.Claims, header http.Header) [32]byte {
+func (s *idSource) contentHash(claims *verify.Claims, header http.Header) [32]byte {
 	if len(s.with) == 0 {
 		return claims.Content
 	}
-	h := sha256.New()
-	h.Write(claims.Content[:])
+	text := slices.Clone(claims.Content[:])
 	for _, name := range s.with {
-		values := header[http.CanonicalHeaderKey(name)]
-		writeLength(h, len(values))
+		values := header[name]
+		text = binary.BigEndian.AppendUint64(text, uint64(len(values)))
 		for _, v := range values {
-			writeField(h, v)
+			text = appendField(text, v)
 		}
 	}
-	return [32]byte(h.Sum(nil))
+	return sha256.Sum256(text)
 }
 
-func writeField(h hash.Hash, s string) {
-	writeLength(h, len(s))
-	h.Write([]byte(s))
-}
-
-func writeLength(h hash.Hash, n int) {
-	h.Write(binary.BigEndian.AppendUint64(nil, uint64(n)))
+func appendField(to []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint64(to, uint64(len(s))), s...)
 }

@@ -49,6 +49,8 @@ type inbox struct {
 	// queue is nil until the engine could be opened.
 	queue atomic.Pointer[queue.Queue]
 
+	ids messageIDs
+
 	// delivering holds the ids of the messages that are being delivered.
 	delivering sync.Map
 

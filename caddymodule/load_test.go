@@ -59,10 +59,12 @@ func newLoad(b *testing.B, addr string, conns int) *load {
 type round struct {
 	n         int
 	took      time.Duration
+	processor time.Duration   // of this process, in user and kernel
 	latencies []time.Duration // sorted
 }
 
 func (r round) rate() float64 { return float64(r.n) / r.took.Seconds() }
+func (r round) cpu() float64  { return r.processor.Seconds() / float64(r.n) }
 func (r round) p50() float64  { return r.latencies[len(r.latencies)/2].Seconds() }
 func (r round) p99() float64  { return r.latencies[len(r.latencies)*99/100].Seconds() }
 
@@ -104,21 +106,28 @@ func (l *load) run(b *testing.B, n, status int) round {
 }
 
 func appendWebhook(buf []byte, mac hash.Hash, n int64) []byte {
+	return appendSigned(buf, mac, "/hooks", n, benchBody)
+}
+
+// appendSigned appends a webhook, whose id is n, to a path.
+func appendSigned(buf []byte, mac hash.Hash, path string, n int64, body []byte) []byte {
 	id := "msg_" + strconv.FormatInt(n, 10)
 	ts := strconv.FormatInt(time.Now().Unix(), 10)
 	mac.Reset()
 	mac.Write([]byte(id + "." + ts + "."))
-	mac.Write(benchBody)
-	buf = append(buf, "POST /hooks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nUser-Agent: bench\r\nSvix-Id: "...)
+	mac.Write(body)
+	buf = append(buf, "POST "...)
+	buf = append(buf, path...)
+	buf = append(buf, " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nUser-Agent: bench\r\nSvix-Id: "...)
 	buf = append(buf, id...)
 	buf = append(buf, "\r\nSvix-Timestamp: "...)
 	buf = append(buf, ts...)
 	buf = append(buf, "\r\nSvix-Signature: v1,"...)
 	buf = base64.StdEncoding.AppendEncode(buf, mac.Sum(nil))
 	buf = append(buf, "\r\nContent-Length: "...)
-	buf = strconv.AppendInt(buf, int64(len(benchBody)), 10)
+	buf = strconv.AppendInt(buf, int64(len(body)), 10)
 	buf = append(buf, "\r\n\r\n"...)
-	return append(buf, benchBody...)
+	return append(buf, body...)
 }
 
 // roundTrip returns the status of an answer without a body.
@@ -126,6 +135,11 @@ func (c *loadConn) roundTrip(request []byte) (status int, err error) {
 	if _, err := c.Write(request); err != nil {
 		return 0, err
 	}
+	return c.answer()
+}
+
+// answer reads an answer without a body and returns its status.
+func (c *loadConn) answer() (status int, err error) {
 	for {
 		line, err := c.answers.ReadSlice('\n')
 		if err != nil {

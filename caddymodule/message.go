@@ -3,19 +3,16 @@
 package caddymodule
 
 import (
-	"fmt"
+	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/google/uuid"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
-	"github.com/caddy-webhook-inbox/inbox/verify"
 )
 
 // The header fields that a delivery carries. Those of a request are removed,
@@ -30,38 +27,27 @@ const (
 	headerIdempotent = "Idempotency-Key"
 )
 
-// newMessage returns what is stored of a request.
-func newMessage(endpoint string, r, orig *http.Request, body []byte, now time.Time) (*queue.Message, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return nil, fmt.Errorf("making a message id: %w", err)
-	}
-	m := &queue.Message{
-		ID:         queue.ID(id),
-		Endpoint:   endpoint,
-		ReceivedAt: now,
-		Request: queue.Request{
-			Method:      r.Method,
-			URI:         r.URL.RequestURI(),
-			OriginalURI: orig.RequestURI,
-			Proto:       r.Proto,
-			Host:        r.Host,
-			Header:      storedHeader(r.Header),
-			Body:        body,
-			RemoteAddr:  r.RemoteAddr,
-			ClientIP:    clientIP(r),
-		},
-	}
-	m.Request.TrustedProxy, _ = caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+// fillRequest makes stored what is stored of a request. The body is taken over.
+func fillRequest(stored *queue.Request, r *http.Request, originalURI string, body []byte) {
+	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	stored.Method = r.Method
+	stored.URI = r.URL.RequestURI()
+	stored.OriginalURI = originalURI
+	stored.Proto = r.Proto
+	stored.Host = r.Host
+	stored.Header = storedHeader(r.Header)
+	stored.Body = body
+	stored.RemoteAddr = r.RemoteAddr
+	stored.ClientIP, _ = vars[caddyhttp.ClientIPVarKey].(string)
+	stored.TrustedProxy, _ = vars[caddyhttp.TrustedProxyVarKey].(bool)
 	if r.TLS != nil {
-		m.Request.TLS = &queue.TLS{
+		stored.TLS = &queue.TLS{
 			Version:            r.TLS.Version,
 			CipherSuite:        r.TLS.CipherSuite,
 			ServerName:         r.TLS.ServerName,
 			NegotiatedProtocol: r.TLS.NegotiatedProtocol,
 		}
 	}
-	return m, nil
 }
 
 func clientIP(r *http.Request) string {
@@ -69,41 +55,35 @@ func clientIP(r *http.Request) string {
 	return ip
 }
 
-// notStored are the header fields that concern the sender's connection.
-var notStored = map[string]bool{
-	"Alt-Svc":             true,
-	"Connection":          true,
-	"Early-Data":          true,
-	"Expect":              true,
-	"Incremental":         true,
-	"Keep-Alive":          true,
-	"Proxy-Authenticate":  true,
-	"Proxy-Authorization": true,
-	"Proxy-Connection":    true,
-	"Te":                  true,
-	"Trailer":             true,
-	"Transfer-Encoding":   true,
-	"Upgrade":             true,
+// notStored reports whether a header field concerns the sender's connection.
+func notStored(name string) bool {
+	switch name {
+	case "Alt-Svc", "Connection", "Early-Data", "Expect", "Incremental", "Keep-Alive",
+		"Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
+		"Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
+	default:
+		return false
+	}
 }
 
 // storedHeader returns the fields of a request that its delivery has too. The
-// values are shared: nobody changes those of a request that is being handled.
+// values are shared, because nobody changes those of a request that is being
+// handled. The map is not: handlers around this one may, when it has returned,
+// while the message is being delivered.
 func storedHeader(h http.Header) http.Header {
-	var listed map[string]bool
-	for _, value := range h["Connection"] {
-		for name := range strings.SplitSeq(value, ",") {
-			if name = textproto.TrimString(name); name != "" {
-				if listed == nil {
-					listed = make(map[string]bool)
-				}
-				listed[textproto.CanonicalMIMEHeaderKey(name)] = true
-			}
+	stored := maps.Clone(h) // which is faster than to copy those that are stored
+	if stored == nil {
+		return make(http.Header)
+	}
+	for name := range h {
+		if notStored(name) || isOurs(name) {
+			delete(stored, name)
 		}
 	}
-	stored := make(http.Header, len(h))
-	for name, values := range h {
-		if !notStored[name] && !listed[name] && !isOurs(name) {
-			stored[name] = values
+	for _, value := range h["Connection"] {
+		for name := range strings.SplitSeq(value, ",") {
+			delete(stored, textproto.CanonicalMIMEHeaderKey(textproto.TrimString(name)))
 		}
 	}
 	return stored
@@ -134,25 +114,14 @@ func belongsTo(prefix, name string) bool {
 	return true
 }
 
-// newVerifyRequest returns the request as its sender wrote it, whatever earlier
-// handlers did to its URI. Its body is not read yet.
-func newVerifyRequest(r, orig *http.Request, server *caddyhttp.Server) *verify.Request {
-	return &verify.Request{
-		Method: orig.Method,
-		URI:    orig.RequestURI,
-		Header: r.Header,
-		Lookup: func(name string) (string, bool) { return lookupPlaceholder(r, orig, server, name) },
-	}
-}
-
 // lookupPlaceholder returns the value of a placeholder of the original request.
 // A header field or a query parameter has one only if it is there once.
-func lookupPlaceholder(r, orig *http.Request, server *caddyhttp.Server, name string) (string, bool) {
+func lookupPlaceholder(r *http.Request, orig *original, server *caddyhttp.Server, name string) (string, bool) {
 	if field, ok := strings.CutPrefix(name, "http.request.header."); ok {
 		return only(r.Header[textproto.CanonicalMIMEHeaderKey(field)])
 	}
 	if param, ok := strings.CutPrefix(name, "http.request.uri.query."); ok {
-		query, err := url.ParseQuery(orig.URL.RawQuery)
+		query, err := url.ParseQuery(orig.url.RawQuery)
 		if err != nil {
 			return "", false
 		}
@@ -162,7 +131,7 @@ func lookupPlaceholder(r, orig *http.Request, server *caddyhttp.Server, name str
 	// Caddy knows few placeholders of the original request, so this asks for the
 	// current ones of a request that is like the original.
 	like := r.WithContext(r.Context())
-	like.Method, like.URL, like.RequestURI = orig.Method, orig.URL, orig.RequestURI
+	like.Method, like.URL, like.RequestURI = orig.method, orig.url, orig.uri
 	repl := caddy.NewReplacer()
 	caddyhttp.PrepareRequest(like, repl, nil, server)
 	value, ok := repl.Get(name)
@@ -173,7 +142,7 @@ func lookupPlaceholder(r, orig *http.Request, server *caddyhttp.Server, name str
 	}
 	text := caddy.ToString(value)
 	if name == "http.request.uri" || name == "http.request.orig_uri" {
-		text = orig.RequestURI // as it was written
+		text = orig.uri // as it was written
 	}
 	return text, ok && (text != "" || strings.HasPrefix(name, "http.request.uri") || strings.HasPrefix(name, "http.request.orig_uri"))
 }

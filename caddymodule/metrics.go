@@ -53,10 +53,6 @@ func newMetrics() *metrics {
 	}
 }
 
-func (m *metrics) received(endpoint string, o outcome) {
-	m.receivedTotal.WithLabelValues(endpoint, o.String()).Inc()
-}
-
 func (m *metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.receivedTotal, m.attemptsTotal, m.attemptSeconds, m.buriedTotal, m.tokensTotal, m.commitSeconds, m.commitMessages,
@@ -102,7 +98,7 @@ var (
 	inFlightDesc  = describe("in_flight", "Those of the waiting messages that are being delivered.", "endpoint")
 	deadDesc      = describe("dead_letters", "Messages that were given up and are kept.", "endpoint")
 	keptDesc      = describe("kept", "Delivered messages that are kept.", "endpoint")
-	bytesDesc     = describe("bytes", "Bytes of the endpoint's messages in the queue, before compression.", "endpoint")
+	bytesDesc     = describe("bytes", "Bytes of the endpoint's messages in the queue.", "endpoint")
 	oldestDesc    = describe("oldest_age_seconds", "Age of the oldest message that is not delivered yet.", "endpoint")
 	outageDesc    = describe("outage", "1 while the endpoint is in an outage.", "endpoint")
 	receivingDesc = describe("receiving_bytes", "Bytes of bodies that are being received.")

@@ -13,6 +13,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/caddy-webhook-inbox/inbox/queue"
 )
 
 // unmarshalPassthrough reads
@@ -72,17 +74,14 @@ func (h *Handler) passes(r *http.Request, body []byte) (bool, error) {
 //
 // An error of the route is answered and logged here: Caddy would log it with the
 // header fields of the request, and a token among them.
-func (h *Handler) passThrough(in *inbox, w http.ResponseWriter, r *http.Request, v verified) {
+func (h *Handler) passThrough(in *inbox, w http.ResponseWriter, r *http.Request, v *verified) {
 	if !in.passing.take(int64(len(v.Body))) {
 		h.refuse(in, w, r, refusal{outcome: overloaded, cause: errNoMemoryToPass})
 		return
 	}
 	defer in.passing.give(int64(len(v.Body)))
-	m, err := h.message(r, v)
-	if err != nil {
-		h.refuse(in, w, r, refusal{outcome: unavailable, cause: err})
-		return
-	}
+	m := new(queue.Message)
+	h.fill(m, in, r, v)
 	ctx, cancel := context.WithTimeout(r.Context(), time.Duration(h.AttemptTimeout))
 	defer cancel()
 	rec := caddyhttp.NewResponseRecorder(w, nil, nil)
@@ -94,8 +93,8 @@ func (h *Handler) passThrough(in *inbox, w http.ResponseWriter, r *http.Request,
 	in.delivering.Store(m.ID, nil)
 	defer in.delivering.Delete(m.ID)
 
-	in.metrics.received(h.Endpoint, passedThrough)
-	noteID(r, m.ID)
+	h.count(in, passedThrough)
+	h.noteID(r, m.ID)
 	begun := time.Now()
 	status, err := answered(ctx, rec, h.chain.ServeHTTP(rec, d))
 	level, text := zap.DebugLevel, "webhook passed through"

@@ -53,24 +53,30 @@ func hasPrefix(name string, prefixes []string) bool {
 
 // storePlaceholders returns the values of the names, and of all variables, which
 // matchers ask for without being placeholders.
-func storePlaceholders(r *http.Request, names []string) map[string]string {
-	stored := make(map[string]string)
+func storePlaceholders(r *http.Request, names []string) (stored map[string]string) {
+	// Most requests have none, and then it takes no map.
+	store := func(name, text string) {
+		if stored == nil {
+			stored = make(map[string]string)
+		}
+		stored[name] = text
+	}
 	if vars, ok := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any); ok {
 		for name, value := range vars {
 			if text, ok := value.(string); ok && name != caddyhttp.ClientIPVarKey {
-				stored[varsPrefix+name] = text
+				store(varsPrefix+name, text)
 			}
 		}
+	}
+	if len(names) == 0 {
+		return stored
 	}
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		for _, name := range names {
 			if value, ok := repl.Get(name); ok && value != nil {
-				stored[name] = caddy.ToString(value)
+				store(name, caddy.ToString(value))
 			}
 		}
-	}
-	if len(stored) == 0 {
-		return nil
 	}
 	return stored
 }

@@ -52,8 +52,14 @@ type process struct {
 // addresses of s, and returns when it serves.
 func startProcess(t *testing.T, s *server, site string) *process {
 	t.Helper()
+	return startCaddy(t, s, s.caddyfile("", site))
+}
+
+// startCaddy is startProcess with a whole Caddyfile.
+func startCaddy(t testing.TB, s *server, caddyfile string) *process {
+	t.Helper()
 	config := filepath.Join(filepath.Dir(s.dir), "Caddyfile")
-	if err := os.WriteFile(config, []byte(s.caddyfile("", site)), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(caddyfile), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p := &process{server: s, log: new(bytes.Buffer), exit: make(chan error, 1)}

@@ -26,7 +26,7 @@ type Bearer struct {
 	// such an issuer is checked when Caddy starts, and not by `caddy validate`.
 	IssuedBy string `json:"issued_by,omitempty"`
 
-	headerVerifier
+	setUp
 }
 
 // CaddyModule returns the Caddy module information.
@@ -115,36 +115,42 @@ type issuedTokens struct {
 
 // Verify implements [verify.Verifier], but that its error may wrap errKeyNotReady
 // instead.
-func (v *issuedTokens) Verify(r *verify.Request, now time.Time) (verify.Claims, error) {
-	var refusal error
-	if v.others != nil {
-		claims, err := v.others.Verify(r, now)
-		if err == nil {
-			return claims, nil
-		}
-		refusal = err
-	}
-	jwt, err := v.verifier(r)
-	if err != nil {
-		return verify.Claims{}, err
-	}
-	claims, err := jwt.Verify(r, now)
-	switch {
-	case err == nil:
-		return claims, nil
-	case refusal == nil || errors.Is(err, verify.ErrExpired):
-		return verify.Claims{}, err
-	default:
-		// If other tokens will do, one that is none of the issuer's is a wrong one
-		// rather than a malformed one.
-		return verify.Claims{}, refusal
-	}
+func (v *issuedTokens) Verify(r *verify.Request, now time.Time) (claims verify.Claims, err error) {
+	err = v.any(r, func(one headerVerifier) (err error) {
+		claims, err = one.Verify(r, now)
+		return err
+	})
+	return claims, err
 }
 
 // CheckHeader implements [verify.HeaderChecker], like Verify.
 func (v *issuedTokens) CheckHeader(r *verify.Request, now time.Time) error {
-	_, err := v.Verify(r, now)
-	return err
+	return v.any(r, func(one headerVerifier) error { return one.CheckHeader(r, now) })
+}
+
+// any reports whether any of the verifiers accepts r, or why none does.
+func (v *issuedTokens) any(r *verify.Request, accepts func(headerVerifier) error) error {
+	var refusal error
+	if v.others != nil {
+		if refusal = accepts(v.others); refusal == nil {
+			return nil
+		}
+	}
+	jwt, err := v.verifier(r)
+	if err != nil {
+		return err
+	}
+	err = accepts(jwt)
+	switch {
+	case err == nil:
+		return nil
+	case refusal == nil || errors.Is(err, verify.ErrExpired):
+		return err
+	default:
+		// If other tokens will do, one that is none of the issuer's is a wrong one
+		// rather than a malformed one.
+		return refusal
+	}
 }
 
 // Traits implements [verify.Verifier].

@@ -24,7 +24,7 @@ type HMAC struct {
 
 	Signing
 
-	headerVerifier
+	setUp
 }
 
 // HMACSecret is a key and how it is written.

@@ -63,7 +63,7 @@ type JWT struct {
 	// Refuse tokens that do not say when they expire (`exp`).
 	RequireExpiry bool `json:"require_expiry,omitempty"`
 
-	headerVerifier
+	setUp
 }
 
 // JWTKey is a key and how it is written.

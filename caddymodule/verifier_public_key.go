@@ -34,7 +34,7 @@ type PublicKey struct {
 
 	Signing
 
-	headerVerifier
+	setUp
 }
 
 // VerifyingKey is a public key and how it is written.

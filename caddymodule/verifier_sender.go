@@ -117,6 +117,8 @@ func (s *Sender) CheckHeader(r *verify.Request, now time.Time) error {
 	return nil
 }
 
+func (s *Sender) inner() verify.Verifier { return s.Verifier }
+
 func (s *Sender) challenge() string {
 	switch s.row.Scheme.(type) {
 	case senders.Bearer:

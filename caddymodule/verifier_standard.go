@@ -29,7 +29,7 @@ type StandardWebhooks struct {
 	// How far the timestamp may be from now, either way. Default: 5m.
 	Tolerance caddy.Duration `json:"tolerance,omitempty"`
 
-	headerVerifier
+	setUp
 }
 
 // CaddyModule returns the Caddy module information.

@@ -21,7 +21,7 @@ type Token struct {
 	// Required.
 	Tokens []string `json:"tokens,omitempty"`
 
-	headerVerifier
+	setUp
 }
 
 // CaddyModule returns the Caddy module information.
@@ -67,7 +67,7 @@ type Basic struct {
 	// `{env.PASSWORD}`. Required.
 	Passwords []string `json:"passwords,omitempty"`
 
-	headerVerifier
+	setUp
 }
 
 // CaddyModule returns the Caddy module information.

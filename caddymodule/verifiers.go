@@ -37,6 +37,7 @@ const verifierNamespace = appName + ".verifiers"
 type namedVerifier struct {
 	scheme string
 	verify.Verifier
+	checker verify.HeaderChecker // the verifier, nil if it is none
 	verify.Traits
 	sender senders.Sender // nothing in it if the scheme is a general one
 	ids    idSource
@@ -84,6 +85,10 @@ func (h *Handler) loadVerifiers(ctx caddy.Context) error {
 			return fmt.Errorf("module %s.%s is not a verifier", verifierNamespace, schemes[i])
 		}
 		named := namedVerifier{scheme: schemes[i], Verifier: v, Traits: v.Traits()}
+		if o, ok := m.(outer); ok {
+			named.Verifier = o.inner()
+		}
+		named.checker, _ = named.Verifier.(verify.HeaderChecker)
 		if d, ok := m.(describer); ok {
 			d.describe(&named)
 		}
@@ -148,11 +153,21 @@ func resolveAll(what string, secrets []string) ([]string, error) {
 	return resolved, nil
 }
 
-// headerVerifier is a scheme that is set up. Modules embed it to be verifiers.
+// headerVerifier is a scheme that can refuse on headers alone.
 type headerVerifier interface {
 	verify.Verifier
 	verify.HeaderChecker
 }
+
+// setUp is a scheme that is set up. Modules embed it to be verifiers.
+type setUp struct{ headerVerifier }
+
+func (s setUp) inner() verify.Verifier { return s.headerVerifier }
+
+// outer is a module that has a verifier and adds nothing to it. Requests are
+// verified by the inner one: each call on the way there takes time, and room on
+// the stack, which is copied to a larger one if that is too small.
+type outer interface{ inner() verify.Verifier }
 
 // None accepts every request, whoever sent it. It stands alone.
 type None struct {
