@@ -67,7 +67,7 @@ func (q *Queue) newBatch(bytes int) (*batch, error) {
 	}, nil
 }
 
-func (b *batch) view() view { return view{b, nil, b.epoch} }
+func (b *batch) view() view { return view{committed{b.q.index}, nil, b.epoch} }
 
 // get returns a value that the caller may keep; ok says whether there is one.
 func (b *batch) get(k key) (value []byte, ok bool, err error) {

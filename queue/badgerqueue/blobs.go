@@ -32,6 +32,15 @@ type txGetter struct{ *badger.Txn }
 
 func (g txGetter) get(k key) (value []byte, ok bool, err error) { return get(g.Txn, k) }
 
+// committed has what is in the index. A batch reads blobs by it: where it moves
+// them to, they are not yet.
+type committed struct{ *index }
+
+func (c committed) get(k key) (value []byte, ok bool, err error) {
+	value, _, ok, err = c.index.get(k)
+	return value, ok, err
+}
+
 func (q *Queue) viewBlobs(fn func(v view) error) error {
 	epoch := q.journal.Enter()
 	defer epoch.Leave()

@@ -36,8 +36,9 @@ type checkpointer struct {
 	bytes   int64            // committed since
 }
 
-// checkpointEvery is how many bytes are committed between two checkpoints.
-const checkpointEvery = 16 << 20
+// checkpointEvery is how much of a segment is written between two checkpoints:
+// 16 MiB.
+const checkpointEvery = 1. / 4
 
 func newCheckpointer(q *Queue) *checkpointer {
 	return &checkpointer{q: q, wake: make(chan struct{}, 1), stop: make(chan struct{})}
@@ -99,7 +100,7 @@ func (c *checkpointer) committed(end journal.Position, bytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last = end
-	if c.bytes += bytes; c.bytes >= checkpointEvery {
+	if c.bytes += bytes; c.bytes >= int64(checkpointEvery*float64(c.q.opts.segment)) {
 		select {
 		case c.wake <- struct{}{}:
 		default: // it has not looked since the last time
@@ -119,7 +120,7 @@ func (c *checkpointer) sync() error {
 	if applied == from {
 		return nil // as it was
 	}
-	if err := syncIndex(c.q.opts.Dir); err != nil {
+	if err := syncIndex(c.q.opts.Dir, c.q.opts.sync); err != nil {
 		return fmt.Errorf("syncing the database: %w", err)
 	}
 	c.mu.Lock()
@@ -156,12 +157,21 @@ func (c *checkpointer) make(ctx context.Context) error {
 
 // syncIndex syncs the logs of the database. Its tables are synced when they are
 // made.
-func syncIndex(dir string) error {
-	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+func syncIndex(dir string, sync func(*os.File) error) error {
+	if sync == nil {
+		sync = (*os.File).Sync
+	}
+	files, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
-	for _, name := range append(logs, dir) {
+	names := []string{dir}
+	for _, f := range files {
+		if filepath.Ext(f.Name()) == ".mem" {
+			names = append(names, filepath.Join(dir, f.Name()))
+		}
+	}
+	for _, name := range names {
 		f, err := os.Open(name)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // it became a table
@@ -169,7 +179,7 @@ func syncIndex(dir string) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		if err := errors.Join(sync(f), f.Close()); err != nil {
 			return err
 		}
 	}

@@ -69,7 +69,7 @@ func open(o Options) (_ *Queue, err error) {
 			err = errors.Join(err, q.commits.close())
 		}
 	}()
-	if q.journal, err = journal.Open(o.Dir, journal.Options{Sync: o.sync}); errors.Is(err, journal.ErrNewer) {
+	if q.journal, err = journal.Open(o.Dir, o.journalOptions()); errors.Is(err, journal.ErrNewer) {
 		return nil, fmt.Errorf("%w: %w", ErrNewer, err)
 	} else if err != nil {
 		return nil, err
@@ -85,7 +85,9 @@ func open(o Options) (_ *Queue, err error) {
 	q.committer = newCommitter(q)
 	q.checkpointer = newCheckpointer(q)
 	q.index = newIndex(q)
-	if err := q.recover(recorded); err != nil {
+	if err := q.recover(recorded); errors.Is(err, journal.ErrNoSpace) {
+		return nil, fmt.Errorf("%w: %w", ErrDiskFull, err)
+	} else if err != nil {
 		return nil, err
 	}
 	go q.committer.run()
@@ -96,6 +98,9 @@ func open(o Options) (_ *Queue, err error) {
 }
 
 func openDB(b badger.Options) (*badger.DB, error) {
+	if err := removeEmptyLogs(b.Dir); err != nil {
+		return nil, err
+	}
 	db, err := badger.Open(b)
 	switch {
 	case err == nil:
@@ -122,15 +127,29 @@ func (q *Queue) recover(recorded uint64) error {
 	if err := q.view(q.readState); err != nil {
 		return err
 	}
+	before := q.state.state
 	replayed, err := q.replay()
 	if err != nil {
 		return err
 	}
-	err = q.view(func(tx *badger.Txn) error {
-		if err := q.readState(tx); err != nil {
+	if err := q.view(q.readState); err != nil {
+		return err
+	}
+	// Of a frame that is damaged the database may have the changes.
+	recorded = max(recorded, before.commits, q.state.commits) + replayed.Lost
+	if q.lost = int64(recorded - q.state.commits); q.lost > 0 {
+		q.log.Error("commits are missing: the journal was damaged or cut off, and messages in them are lost",
+			zap.Int64("commits", q.lost))
+		// What comes must not look like what was lost.
+		q.state.commits = recorded
+		q.state.seq = max(before.seq, q.state.seq)
+		q.state.endpoint = max(before.endpoint, q.state.endpoint)
+		if err := q.recount(); err != nil {
 			return err
 		}
-		if err := q.wanted.read(tx); err != nil {
+	}
+	err = q.view(func(tx *badger.Txn) error {
+		if err := q.wanted.read(tx, q.journal.Has); err != nil {
 			return err
 		}
 		return q.readEndpoints(tx)
@@ -138,18 +157,16 @@ func (q *Queue) recover(recorded uint64) error {
 	if err != nil {
 		return err
 	}
-	recorded = max(recorded, q.state.commits) + replayed.Lost
-	if lost := int64(recorded) - int64(q.state.commits); lost > 0 {
-		q.lost = lost
-		q.log.Error("commits are missing: the database was damaged or cut off, and messages in them are lost",
-			zap.Int64("commits", lost))
-		// What comes must not look like what was lost.
-		q.state.commits = recorded
+	if err := q.journal.Drop(q.wanted.unwanted(replayed.Empty)); err != nil {
+		return err
 	}
-	if err := q.journal.Start(); err != nil {
+	if err := q.journal.Start(q.state.commits); err != nil {
 		return err
 	}
 	q.checkpointer.begun(replayed.Begin, q.journal.Tail())
+	if q.lost > 0 {
+		return q.checkpointer.sync() // so that a restart does not miss them again
+	}
 	return nil
 }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 	"go.uber.org/zap"
+
+	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue/journal"
 )
 
 // Options say how to open a queue.
@@ -21,7 +23,7 @@ type Options struct {
 	Dir string
 
 	// MaxSize is the room for all messages in bytes, waiting, kept and dead
-	// together, before compression. Default: 10 GiB.
+	// together. Default: 10 GiB.
 	MaxSize int64
 
 	// MinFreeSpace is the free space of the disk in bytes, below which nothing
@@ -43,6 +45,7 @@ type Options struct {
 	tune    func(*badger.Options)
 	commit  func(*batch) error // in place of the batch's own
 	sync    func(*os.File) error
+	segment int64 // the size of the journal's segments
 	disk    disk
 	budgets budgets
 	every   intervals
@@ -52,7 +55,7 @@ type Options struct {
 type CommitStats struct {
 	Messages   int   // that were accepted
 	Operations int   // these among them
-	Bytes      int64 // written, before compression
+	Bytes      int64 // written
 	Duration   time.Duration
 }
 
@@ -83,12 +86,19 @@ func (o Options) withDefaults() (Options, error) {
 	if o.commit == nil {
 		o.commit = (*batch).commit
 	}
+	if o.segment == 0 {
+		o.segment = 64 << 20
+	}
 	if o.disk == nil {
 		o.disk = localDisk{dir: o.Dir}
 	}
 	o.budgets = o.budgets.withDefaults()
 	o.every = o.every.withDefaults()
 	return o, nil
+}
+
+func (o Options) journalOptions() journal.Options {
+	return journal.Options{SegmentSize: o.segment, Runway: o.segment / 16, Sync: o.sync}
 }
 
 // badgerOptions are sized for a sidecar: little memory when idle, no value log,

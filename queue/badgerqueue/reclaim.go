@@ -59,15 +59,15 @@ func (q *Queue) reclaim(ctx context.Context) error {
 	return q.compact(ctx)
 }
 
-// worthRotating is how long a segment must be, in bytes, to be left for a new
-// one when nothing in it is wanted.
-const worthRotating = 4 << 20
+// worthRotating is how much of a segment must be written, to leave it for a new
+// one when nothing in it is wanted: 4 MiB.
+const worthRotating = 1. / 16
 
 // rotate lets the segment be dropped that is being written, if nothing in it is
 // wanted.
 func (q *Queue) rotate(ctx context.Context) error {
 	tail := q.checkpointer.tail()
-	if tail.Offset < worthRotating || len(q.wanted.unwanted([]uint32{tail.Segment})) == 0 {
+	if float64(tail.Offset) < worthRotating*float64(q.opts.segment) || len(q.wanted.unwanted([]uint32{tail.Segment})) == 0 {
 		return nil
 	}
 	err := q.change(ctx, &change{write: func(b *batch) error {

@@ -24,6 +24,11 @@ type located struct {
 	keysUntil int64
 }
 
+// places are where the blobs of the message are, or were once.
+func (l *located) places() []journal.Place {
+	return append([]journal.Place{l.record}, l.body...)
+}
+
 // waitingRecord is what r and b hold.
 type waitingRecord struct {
 	located

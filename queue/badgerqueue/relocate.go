@@ -18,17 +18,11 @@ import (
 // take long; so these few are moved out of the way. Their places stay the same:
 // the table of what was moved says where they are.
 
-const (
-	// worthMoving is how much of the journal nobody wants before anything is
-	// moved.
-	worthMoving = 64 << 20
-
-	// movedAtOnce is how many bytes one batch moves.
-	movedAtOnce = 1 << 20
-)
+// movedAtOnce is how many bytes one batch moves.
+const movedAtOnce = 1 << 20
 
 // relocate moves what is wanted out of segments that hold less of it than of
-// what is not, if there is much of that.
+// what is not, if there is a segment's worth of that.
 func (q *Queue) relocate(ctx context.Context) error {
 	segments := q.sparse()
 	if len(segments) == 0 {
@@ -36,6 +30,10 @@ func (q *Queue) relocate(ctx context.Context) error {
 	}
 	q.wanted.watchErased(true)
 	defer q.wanted.watchErased(false)
+	// What was erased before is not seen any more.
+	if err := q.flush(ctx); err != nil {
+		return err
+	}
 	var batch []moving
 	bytes, moved := 0, 0
 	flush := func() error {
@@ -72,12 +70,12 @@ func (q *Queue) sparse() map[uint32]bool {
 		total += n
 	}
 	wanted := q.wanted.total()
-	if total-wanted < max(worthMoving, total/3) {
+	if total-wanted < max(q.opts.segment, total/3) {
 		return nil
 	}
 	sparse := make(map[uint32]bool)
 	for segment, n := range size {
-		if w := q.wanted.of(segment); segment < from.Segment && w > 0 && w < n/2 {
+		if w := q.wanted.of(segment); segment < from.Segment && w > 0 && w < n/2 && !q.wanted.stuck[segment] {
 			sparse[segment] = true
 		}
 	}
@@ -101,7 +99,8 @@ type moving struct {
 	blob  []byte
 }
 
-// moveBlobs moves blobs to the end of the journal. Those that are damaged stay.
+// moveBlobs moves blobs to the end of the journal. Those that are damaged stay,
+// and their segments with them: they are found out when they are handed out.
 func (q *Queue) moveBlobs(ctx context.Context, all []moving) error {
 	if len(all) == 0 {
 		return nil
@@ -113,7 +112,8 @@ func (q *Queue) moveBlobs(ctx context.Context, all []moving) error {
 		m := &all[i]
 		var err error
 		if m.blob, err = epoch.Read(m.from); errors.Is(err, journal.ErrDamaged) || errors.Is(err, journal.ErrMissing) {
-			continue // it is found out when it is handed out
+			q.wanted.stuck[m.from.Segment] = true
+			continue
 		} else if err != nil {
 			return err
 		}
@@ -122,7 +122,15 @@ func (q *Queue) moveBlobs(ctx context.Context, all []moving) error {
 	}
 	op.write = func(b *batch) error {
 		for _, m := range all {
-			if m.blob == nil || !b.q.wanted.moves(m.place) {
+			// A message may be found twice, if it went from one table to another.
+			current, moved, err := movedTo(b, m.place)
+			if err != nil {
+				return err
+			}
+			if !moved {
+				current = m.place
+			}
+			if m.blob == nil || current != m.from || !b.q.wanted.moves(m.place) {
 				continue
 			}
 			b.want(m.from, -1)
@@ -130,7 +138,7 @@ func (q *Queue) moveBlobs(ctx context.Context, all []moving) error {
 		}
 		return nil
 	}
-	return q.change(ctx, op)
+	return q.changePlaces(ctx, op)
 }
 
 // moves reports whether the blob of a place is still there to be moved, and
@@ -150,14 +158,16 @@ func (w *wanted) moves(p journal.Place) bool {
 func (q *Queue) eachBlob(fn func(place, current journal.Place) error) (messages int, err error) {
 	for _, table := range []byte{tableFresh, tableRetrying, tableKept, tableDead} {
 		for from := newKey(table); from != nil; {
-			var page []located
-			if page, from, err = q.scanLocated(from); err != nil {
+			var page []blobs
+			if page, from, err = q.scanBlobs(from); err != nil {
 				return messages, err
 			}
-			messages += len(page)
-			for i := range page {
-				if err := q.eachBlobOf(&page[i], fn); err != nil {
-					return messages, err
+			for _, l := range page {
+				messages++
+				for _, p := range l.places() {
+					if err := fn(p, l.current(p)); err != nil {
+						return messages, err
+					}
 				}
 			}
 		}
@@ -165,33 +175,22 @@ func (q *Queue) eachBlob(fn func(place, current journal.Place) error) (messages 
 	return messages, nil
 }
 
-func (q *Queue) eachBlobOf(l *located, fn func(place, current journal.Place) error) error {
-	for i := -1; i < len(l.body); i++ {
-		place := l.record
-		if i >= 0 {
-			place = l.body[i]
-		}
-		current := place
-		err := q.view(func(tx *badger.Txn) error {
-			to, moved, err := movedTo(txGetter{tx}, place)
-			if moved {
-				current = to
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if err := fn(place, current); err != nil {
-			return err
-		}
-	}
-	return nil
+// blobs are those of a message, and where they were moved.
+type blobs struct {
+	located
+	moved map[journal.Place]journal.Place
 }
 
-// scanLocated reads some records of a table from a key on, and returns the key
+func (b *blobs) current(p journal.Place) journal.Place {
+	if to, ok := b.moved[p]; ok {
+		return to
+	}
+	return p
+}
+
+// scanBlobs reads some records of a table from a key on, and returns the key
 // after them if there are more.
-func (q *Queue) scanLocated(from key) (page []located, more key, err error) {
+func (q *Queue) scanBlobs(from key) (page []blobs, more key, err error) {
 	const size = 1000
 	err = q.view(func(tx *badger.Txn) error {
 		it := tx.NewIterator(badger.IteratorOptions{Prefix: from[:1]})
@@ -201,14 +200,17 @@ func (q *Queue) scanLocated(from key) (page []located, more key, err error) {
 				more = it.Item().KeyCopy(nil)
 				return nil
 			}
-			var l located
+			var l blobs
 			err := it.Item().Value(func(value []byte) error {
 				d := readRecord(value)
 				for d.next() {
-					d.located(&l)
+					d.located(&l.located)
 				}
 				return d.err
 			})
+			if err == nil {
+				err = l.find(tx)
+			}
 			if err != nil {
 				return fmt.Errorf("reading from table %c: %w", from[0], err)
 			}
@@ -217,4 +219,21 @@ func (q *Queue) scanLocated(from key) (page []located, more key, err error) {
 		return nil
 	})
 	return page, more, err
+}
+
+// find finds where the blobs were moved.
+func (b *blobs) find(tx *badger.Txn) error {
+	for _, p := range b.places() {
+		to, moved, err := movedTo(txGetter{tx}, p)
+		if err != nil {
+			return err
+		}
+		if moved && b.moved == nil {
+			b.moved = make(map[journal.Place]journal.Place)
+		}
+		if moved {
+			b.moved[p] = to
+		}
+	}
+	return nil
 }

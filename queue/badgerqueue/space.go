@@ -204,7 +204,7 @@ func (s *space) become(state diskState) {
 // DiskStats says how much room the queue takes and has.
 type DiskStats struct {
 	SizeOnDisk int64 // of the directory, but for the ballast
-	Bytes      int64 // that the messages are accounted with, before compression
+	Bytes      int64 // that the messages are accounted with
 	MaxSize    int64 // for them
 	Free       int64 // of the disk
 	MinFree    int64

@@ -20,11 +20,17 @@ type wanted struct {
 	pinned map[uint32]int // parts of bodies whose messages are still to come
 
 	left   map[uint32]bool        // segments that blobs were moved out of, ever
+	stuck  map[uint32]bool        // those that have a damaged blob; of who moves
 	erased map[journal.Place]bool // since blobs are being moved; else nil
 }
 
 func newWanted() *wanted {
-	return &wanted{bytes: make(map[uint32]int64), pinned: make(map[uint32]int), left: make(map[uint32]bool)}
+	return &wanted{
+		bytes:  make(map[uint32]int64),
+		pinned: make(map[uint32]int),
+		left:   make(map[uint32]bool),
+		stuck:  make(map[uint32]bool),
+	}
 }
 
 // change counts a blob as wanted, or no longer, and returns its segment's sum.
@@ -75,8 +81,8 @@ func (w *wanted) unwanted(segments []uint32) (free []uint32) {
 	return free
 }
 
-// read restores the counts.
-func (w *wanted) read(tx *badger.Txn) error {
+// read restores the counts of the segments that there are.
+func (w *wanted) read(tx *badger.Txn, there func(segment uint32) bool) error {
 	it := tx.NewIterator(badger.IteratorOptions{Prefix: newKey(tableSegments), PrefetchValues: true, PrefetchSize: 100})
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
@@ -84,7 +90,9 @@ func (w *wanted) read(tx *badger.Txn) error {
 		if err != nil || len(value) != 8 {
 			return fmt.Errorf("reading from table %c: %w", tableSegments, errMalformed)
 		}
-		w.bytes[endpointOf(it.Item().Key())] = int64(binary.BigEndian.Uint64(value))
+		if segment := endpointOf(it.Item().Key()); there(segment) {
+			w.bytes[segment] = int64(binary.BigEndian.Uint64(value))
+		}
 	}
 	return w.readLeft(tx)
 }

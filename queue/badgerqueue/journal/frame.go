@@ -17,12 +17,14 @@ import (
 //	 8  length of the notes
 //	12  checksum of blobs and notes
 //	16  number, 8 bytes
-//	24  the position that a replay begins at
-//	32  blobs, each with its length and its own checksum before it; notes
+//	24  the position that a replay begins at: segment, offset, and in
+//	    8 bytes the number of the frame before it
+//	40  blobs, each with its length and its own checksum before it; notes
 //
-// The checksums are CRC-32C, and begin with the salt of the segment.
+// The checksums are CRC-32C, and begin with the salt of the segment; that of the
+// header with the offset of the frame too, so that a copy of it is none.
 const (
-	frameHeader = 32
+	frameHeader = 40
 	blobHeader  = 8
 )
 
@@ -119,7 +121,8 @@ func (j *Journal) Commit(f *Frame, number uint64, from Position) error {
 	binary.LittleEndian.PutUint64(h[16:], number)
 	binary.LittleEndian.PutUint32(h[24:], from.Segment)
 	binary.LittleEndian.PutUint32(h[28:], from.Offset)
-	binary.LittleEndian.PutUint32(h, crc32.Update(s.salt, castagnoli, h[4:]))
+	binary.LittleEndian.PutUint64(h[32:], from.Number)
+	binary.LittleEndian.PutUint32(h, s.headSum(f.start, h))
 
 	// Whole pages are written, of the file and of memory.
 	begin, end := f.start-int64(f.lead), align(f.start+int64(len(frame)), 8)
@@ -135,6 +138,7 @@ func (j *Journal) Commit(f *Frame, number uint64, from Position) error {
 	}
 	copy(s.last[:end%pageSize], f.buf[end-end%pageSize-begin:])
 	s.tail = end
+	j.last = number
 	j.runway.advanced(s)
 	return nil
 }
@@ -155,12 +159,17 @@ func (h *frameHead) end(start int64) int64 {
 	return align(start+frameHeader+h.blobs+h.notes, 8)
 }
 
-// parseHead reads a header; ok says whether it is one. Most of what is none is
-// seen without its checksum.
-func (s *segment) parseHead(b []byte) (h frameHead, ok bool) {
+// headSum is the checksum of the header of a frame at an offset.
+func (s *segment) headSum(at int64, b []byte) uint32 {
+	return crc32.Update(s.salt^uint32(at), castagnoli, b[4:frameHeader])
+}
+
+// parseHead reads a header at an offset; ok says whether it is one. Most of what
+// is none is seen without its checksum.
+func (s *segment) parseHead(at int64, b []byte) (h frameHead, ok bool) {
 	if len(b) < frameHeader || binary.LittleEndian.Uint64(b[16:]) == 0 ||
 		int64(binary.LittleEndian.Uint32(b[4:])) > s.filled || int64(binary.LittleEndian.Uint32(b[8:])) > s.filled ||
-		crc32.Update(s.salt, castagnoli, b[4:frameHeader]) != binary.LittleEndian.Uint32(b) {
+		s.headSum(at, b) != binary.LittleEndian.Uint32(b) {
 		return h, false
 	}
 	return frameHead{
@@ -168,7 +177,11 @@ func (s *segment) parseHead(b []byte) (h frameHead, ok bool) {
 		notes:  int64(binary.LittleEndian.Uint32(b[8:])),
 		sum:    binary.LittleEndian.Uint32(b[12:]),
 		number: binary.LittleEndian.Uint64(b[16:]),
-		from:   Position{binary.LittleEndian.Uint32(b[24:]), binary.LittleEndian.Uint32(b[28:])},
+		from: Position{
+			Segment: binary.LittleEndian.Uint32(b[24:]),
+			Offset:  binary.LittleEndian.Uint32(b[28:]),
+			Number:  binary.LittleEndian.Uint64(b[32:]),
+		},
 	}, true
 }
 
@@ -178,6 +191,9 @@ func (e Epoch) Read(p Place) ([]byte, error) {
 	s := e.segment(p.Segment)
 	if s == nil {
 		return nil, fmt.Errorf("segment %08x: %w", p.Segment, ErrMissing)
+	}
+	if s.damaged {
+		return nil, fmt.Errorf("segment %08x has no header: %w", p.Segment, ErrDamaged)
 	}
 	if int64(p.Offset)+blobHeader+int64(p.Length) > s.size() {
 		return nil, fmt.Errorf("segment %08x is cut off before %d: %w", p.Segment, p.Offset, ErrDamaged)

@@ -57,6 +57,7 @@ type Place struct {
 type Position struct {
 	Segment uint32
 	Offset  uint32
+	Number  uint64 // of the frame before it
 }
 
 // Before reports whether p comes before q.
@@ -76,6 +77,8 @@ type Options struct {
 
 	// Sync makes a file durable. Default: as the system can.
 	Sync func(*os.File) error
+
+	syncDir func(dir string) error // what tests change
 }
 
 func (o Options) withDefaults() Options {
@@ -88,6 +91,9 @@ func (o Options) withDefaults() Options {
 	if o.Sync == nil {
 		o.Sync = datasync
 	}
+	if o.syncDir == nil {
+		o.syncDir = syncDir
+	}
 	return o
 }
 
@@ -99,6 +105,7 @@ type Journal struct {
 
 	active  *segment // of the writer; nil before Start
 	frame   Frame
+	last    uint64 // the number of the last frame
 	rotates bool
 
 	mu       sync.Mutex
@@ -123,15 +130,16 @@ func Open(dir string, o Options) (_ *Journal, err error) {
 			err = errors.Join(fmt.Errorf("opening the journal: %w", err), j.closeFiles())
 		}
 	}()
-	names, err := filepath.Glob(filepath.Join(dir, "*"+suffix))
+	files, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		number, ok := numberOf(name)
+	for _, f := range files {
+		number, ok := numberOf(f.Name())
 		if !ok {
 			continue
 		}
+		name := filepath.Join(dir, f.Name())
 		j.newest = max(j.newest, number)
 		s, err := openSegment(name, number)
 		if errors.Is(err, errUnfinished) {
@@ -149,16 +157,17 @@ func Open(dir string, o Options) (_ *Journal, err error) {
 	return j, nil
 }
 
-// Start makes the journal ready to be written, in a segment of its own, and
-// drops those that hold no frame.
-func (j *Journal) Start() error {
+// Start makes the journal ready to be written, in a segment of its own.
+// The number of its last frame is last: those that come have higher ones, and
+// if the next is not one higher, what is between is missed by a replay.
+func (j *Journal) Start(last uint64) error {
 	s, err := j.create(nil, firstRunway)
 	if err != nil {
 		return fmt.Errorf("starting the journal: %w", err)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.active = s
+	j.active, j.last = s, last
 	j.segments[s.number] = s
 	j.runway.start(j)
 	return nil
@@ -184,7 +193,7 @@ func (j *Journal) numbers() []uint32 {
 // Tail returns where the next frame begins, unless it begins a new segment. It
 // is for the writer.
 func (j *Journal) Tail() Position {
-	return Position{j.active.number, uint32(j.active.tail)}
+	return Position{j.active.number, uint32(j.active.tail), j.last}
 }
 
 // Rotate lets the next Begin begin a segment. It is for the writer.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 )
 
 // A Replayed is a frame that a replay has found.
@@ -18,22 +19,23 @@ type Replayed struct {
 // A Replay is what became of one.
 type Replay struct {
 	Begin Position // where it began
-	Lost  uint64   // frames that are missing before others that are there
+	Lost  uint64   // frames that are missing before others that are there; at least
+	Last  uint64   // the number of the last one that is there; 0 if none is
+	Empty []uint32 // the segments behind it. If they have blobs, they are damaged
 }
 
 // Replay calls apply with every frame from where the last one says, in order.
 // Frames that are damaged are left out and counted; those behind them are found
 // all the same. What follows the last whole frame counts for nothing: it was
-// never committed.
+// never committed, or cannot be told from what was not.
 //
-// After it the segments without a frame are dropped.
+// What a replay has found is durable when it returns.
 func (j *Journal) Replay(apply func(Replayed) error) (done Replay, err error) {
-	from, err := j.begin()
-	if err != nil {
+	if err := j.findLast(&done); err != nil {
 		return done, fmt.Errorf("replaying the journal: %w", err)
 	}
-	done.Begin = from
-	var last uint64
+	from := done.Begin
+	last := from.Number
 	for _, number := range j.Segments() {
 		if number < from.Segment {
 			continue
@@ -47,9 +49,7 @@ func (j *Journal) Replay(apply func(Replayed) error) (done Replay, err error) {
 			if w.head.number <= last {
 				continue
 			}
-			if last > 0 {
-				done.Lost += w.head.number - last - 1
-			}
+			done.Lost += w.head.number - last - 1
 			last = w.head.number
 			if err := apply(Replayed{w.head.number, w.payload[w.head.blobs:]}); err != nil {
 				return done, fmt.Errorf("replaying frame %d: %w", w.head.number, err)
@@ -62,37 +62,57 @@ func (j *Journal) Replay(apply func(Replayed) error) (done Replay, err error) {
 	return done, nil
 }
 
-// begin finds where a replay begins: the last frame says so. Segments without
-// any frame are dropped.
-func (j *Journal) begin() (Position, error) {
-	numbers := j.Segments()
-	for i := len(numbers) - 1; i >= 0; i-- {
-		s := j.segments[numbers[i]]
+// findLast finds the last frame, which says where a replay begins, and the
+// segments behind it.
+func (j *Journal) findLast(done *Replay) error {
+	for _, number := range slices.Backward(j.Segments()) {
+		s := j.segments[number]
+		var last frameHead
+		var at int64
 		w := walker{s: s, at: headerSize}
-		var last *frameHead
 		for w.next() {
-			head := w.head
-			last = &head
+			last, at = w.head, w.start
 		}
 		if w.err != nil {
-			return Position{}, w.err
+			return w.err
 		}
-		if last != nil {
-			return last.from, nil
+		if last.number > 0 {
+			done.Begin, done.Last = last.from, last.number
+			return j.keep(s, at, frameHeader+last.blobs+last.notes)
 		}
-		delete(j.segments, s.number)
-		if err := s.remove(); err != nil {
-			return Position{}, err
+		if s.damaged {
+			done.Lost++ // it had one
 		}
+		done.Empty = append(done.Empty, number)
 	}
-	return Position{}, nil
+	return nil
+}
+
+// keep writes the last frame once more. It may be there only as far as the
+// kernel knows: the process died before its sync, or the disk failed with it,
+// after which a sync would say that all is well.
+func (j *Journal) keep(s *segment, at, size int64) error {
+	frame := make([]byte, size)
+	_, err := s.file.ReadAt(frame, at)
+	if err == nil {
+		_, err = s.file.WriteAt(frame, at)
+	}
+	if err == nil {
+		err = j.opts.Sync(s.file)
+	}
+	if err != nil {
+		return spaceError(fmt.Errorf("writing the last frame of %s: %w", s.name, err))
+	}
+	return nil
 }
 
 // A walker reads the frames of a segment, one after the other. It skips what is
-// damaged.
+// damaged: where the header of a frame is whole, to where that says that it
+// ends, else to the next header.
 type walker struct {
 	s       *segment
 	at      int64
+	start   int64 // of the frame
 	head    frameHead
 	payload []byte
 	err     error
@@ -102,45 +122,26 @@ type walker struct {
 }
 
 func (w *walker) next() bool {
-	for w.err == nil {
+	for !w.s.damaged {
 		b := w.read(w.at, frameHeader)
 		if len(b) < frameHeader {
 			return false
 		}
-		head, ok := w.s.parseHead(b)
+		head, ok := w.s.parseHead(w.at, b)
 		if !ok {
-			if !w.search() {
-				return false
-			}
-			continue
-		}
-		b = w.read(w.at, frameHeader+head.blobs+head.notes)
-		if int64(len(b)) < frameHeader+head.blobs+head.notes ||
-			crc32.Update(w.s.salt, castagnoli, b[frameHeader:]) != head.sum {
 			w.at += 8
-			if !w.search() {
-				return false
-			}
 			continue
 		}
-		w.head, w.payload = head, b[frameHeader:]
-		w.at = head.end(w.at)
-		return true
-	}
-	return false
-}
-
-// search goes on to the next header of a frame, if there is one.
-func (w *walker) search() bool {
-	for w.err == nil {
-		b := w.read(w.at, frameHeader)
-		if len(b) < frameHeader {
+		w.start, w.at = w.at, head.end(w.at)
+		size := frameHeader + head.blobs + head.notes
+		b = w.read(w.start, size)
+		if w.err != nil {
 			return false
 		}
-		if _, ok := w.s.parseHead(b); ok {
+		if int64(len(b)) == size && crc32.Update(w.s.salt, castagnoli, b[frameHeader:]) == head.sum {
+			w.head, w.payload = head, b[frameHeader:]
 			return true
 		}
-		w.at += 8
 	}
 	return false
 }

@@ -3,12 +3,14 @@
 package journal
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,13 +22,16 @@ import (
 // A segment is a file of frames. Its first page says which one it is, and has a
 // salt that goes into the checksums of its frames: neither what the file held
 // before, when it was another segment, nor what somebody puts into a blob can
-// pass for a frame.
+// pass for a frame. All that is in the segment hangs on the salt, so the page
+// says it twice.
 type segment struct {
 	number uint32
 	salt   uint32 // the checksum of the salt, where all others begin
 	file   *os.File
 	direct *os.File // the same, for writing whole pages; or nil
 	name   string
+
+	damaged bool // without its salt nothing in it can be told
 
 	// Of the writer:
 	tail int64          // the end of the last frame
@@ -50,6 +55,9 @@ var magic = [8]byte{'w', 'h', 'i', 'n', 'b', 'o', 'x', '\n'}
 // errUnfinished: a segment that was being prepared.
 var errUnfinished = errors.New("unfinished segment")
 
+// headerCopies are where a header begins.
+var headerCopies = [...]int{0, headerSize / 2}
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func segmentName(dir string, number uint32) string {
@@ -62,20 +70,25 @@ func numberOf(name string) (uint32, bool) {
 	return uint32(number), ok && err == nil && len(text) == 8
 }
 
-// The header: the magic, the version, the number and the salt of the segment,
-// and their checksum.
-func header(number uint32, salt [8]byte) []byte {
-	h := make([]byte, 0, headerSize)
+// headerPage is the first page of a segment, with the headers: the magic, the
+// version, the number and the salt of the segment, and their checksum.
+func headerPage(number uint32, salt [8]byte) []byte {
+	h := make([]byte, 0, headerLength)
 	h = append(h, magic[:]...)
 	h = binary.LittleEndian.AppendUint32(h, formatVersion)
 	h = binary.LittleEndian.AppendUint32(h, number)
 	h = append(h, salt[:]...)
 	h = binary.LittleEndian.AppendUint32(h, crc32.Checksum(h, castagnoli))
-	return h[:headerSize]
+	page := make([]byte, headerSize)
+	for _, at := range headerCopies {
+		copy(page[at:], h)
+	}
+	return page
 }
 
-// openSegment opens a segment to read it. One without a header of its own was
-// never used.
+const headerLength = 28
+
+// openSegment opens a segment to read it.
 func openSegment(name string, number uint32) (*segment, error) {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
@@ -94,22 +107,33 @@ func (s *segment) readHeader() error {
 		return err
 	}
 	s.filled = info.Size()
-	var h [28]byte
-	if _, err := s.file.ReadAt(h[:], 0); errors.Is(err, io.EOF) {
-		return errUnfinished
-	} else if err != nil {
+	start := make([]byte, 2*headerSize)
+	n, err := s.file.ReadAt(start, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("reading %s: %w", s.name, err)
 	}
-	whole := crc32.Checksum(h[:24], castagnoli) == binary.LittleEndian.Uint32(h[24:])
-	version := binary.LittleEndian.Uint32(h[8:])
-	switch {
-	case !whole || [8]byte(h[:8]) != magic || binary.LittleEndian.Uint32(h[12:]) != s.number:
-		return errUnfinished
-	case version > formatVersion:
-		return fmt.Errorf("%w: %s has version %d", ErrNewer, filepath.Base(s.name), version)
+	another := false
+	for _, at := range headerCopies {
+		h := start[at : at+headerLength]
+		whole := crc32.Checksum(h[:24], castagnoli) == binary.LittleEndian.Uint32(h[24:])
+		version := binary.LittleEndian.Uint32(h[8:])
+		switch {
+		case !whole || [8]byte(h[:8]) != magic:
+		case binary.LittleEndian.Uint32(h[12:]) != s.number:
+			another = true
+		case version > formatVersion:
+			return fmt.Errorf("%w: %s has version %d", ErrNewer, filepath.Base(s.name), version)
+		default:
+			s.salt = crc32.Checksum(h[16:24], castagnoli)
+			return nil
+		}
 	}
-	s.salt = crc32.Checksum(h[16:24], castagnoli)
-	s.tail = headerSize
+	// What a crash leaves of a new segment has nothing in it yet, and of one that
+	// was another before, the header of that.
+	if another || n <= headerSize || bytes.Equal(start, make([]byte, len(start))) {
+		return errUnfinished
+	}
+	s.damaged = true
 	return nil
 }
 
@@ -122,7 +146,7 @@ func (j *Journal) create(old *segment, runway int64) (_ *segment, err error) {
 	j.mu.Unlock()
 	s := &segment{number: number, name: segmentName(j.dir, number)}
 	if old != nil {
-		s.file, s.direct, s.filled = old.file, old.direct, old.filled/pageSize*pageSize
+		s.file, s.direct, s.filled = old.handOver()
 		err = os.Rename(old.name, s.name)
 	} else {
 		s.file, err = os.OpenFile(s.name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -140,23 +164,41 @@ func (j *Journal) create(old *segment, runway int64) (_ *segment, err error) {
 	}()
 	var salt [8]byte
 	_, _ = rand.Read(salt[:]) // it never fails
-	h := header(number, salt)
 	s.salt = crc32.Checksum(salt[:], castagnoli)
 	s.tail = headerSize
-	if _, err := s.file.WriteAt(h, 0); err != nil {
+	if _, err := s.file.WriteAt(headerPage(number, salt), 0); err != nil {
 		return nil, err
 	}
 	s.filled = max(s.filled, headerSize)
 	if s.direct == nil {
 		s.direct = openDirect(s.name)
 	}
-	if err := s.fill(min(headerSize+runway, j.opts.SegmentSize)); err != nil {
+	filled := min(headerSize+runway, j.opts.SegmentSize)
+	err = s.fill(filled)
+	if errors.Is(err, syscall.EINVAL) && s.direct != nil {
+		// Some file systems open a file for direct writes, and then refuse them.
+		err, s.direct = s.direct.Close(), nil
+		err = errors.Join(err, s.fill(filled))
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := j.opts.Sync(s.file); err != nil {
 		return nil, fmt.Errorf("syncing %s: %w", s.name, err)
 	}
-	return s, syncDir(j.dir)
+	if err := j.opts.syncDir(j.dir); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// handOver gives the file to the segment that it becomes. Nothing more is filled
+// here: it would be frames of that one.
+func (s *segment) handOver() (file, direct *os.File, filled int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	filled, s.filled = s.filled/pageSize*pageSize, math.MaxInt64
+	return s.file, s.direct, filled
 }
 
 // writer is the file to write whole pages to.
