@@ -71,7 +71,10 @@ func (c *checkpointer) begun(from, tail journal.Position) {
 	c.from, c.applied, c.last = from, tail, tail
 	if from == (journal.Position{}) {
 		c.from = tail
+		return
 	}
+	// The next start need not replay this again, however often it comes to that.
+	c.wake <- struct{}{}
 }
 
 // begin returns where a replay has to begin.
