@@ -170,10 +170,6 @@ var unauthorizedBy = [...]struct {
 func (in *inbox) looped(r *http.Request) bool {
 	return slices.ContainsFunc(r.Header[headerID], func(text string) bool {
 		id, err := queue.ParseID(text)
-		if err != nil {
-			return false
-		}
-		_, ok := in.delivering.Load(id)
-		return ok
+		return err == nil && in.delivering.has(id)
 	})
 }

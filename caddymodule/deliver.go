@@ -7,12 +7,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"runtime/debug"
-	"strconv"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -36,8 +33,8 @@ var endOfRoute caddyhttp.Handler = caddyhttp.HandlerFunc(func(http.ResponseWrite
 // route.
 func (in *inbox) deliverer(h *Handler) func(context.Context, *queue.Message, int) queue.Result {
 	return func(ctx context.Context, m *queue.Message, attempt int) queue.Result {
-		in.delivering.Store(m.ID, nil)
-		defer in.delivering.Delete(m.ID)
+		in.delivering.add(m.ID)
+		defer in.delivering.remove(m.ID)
 		return h.deliver(ctx, m, attempt)
 	}
 }
@@ -66,22 +63,26 @@ func (h *Handler) newDelivery(ctx context.Context, w http.ResponseWriter, m *que
 	if err != nil {
 		return nil, errors.New("reading the stored URI: it does not parse")
 	}
-	original, err := url.ParseRequestURI(stored.OriginalURI)
-	if err != nil {
-		original = target
+	original := target
+	if stored.URI != stored.OriginalURI {
+		if original, err = url.ParseRequestURI(stored.OriginalURI); err != nil {
+			original = target
+		}
 	}
 	major, minor, ok := http.ParseHTTPVersion(stored.Proto)
 	if !ok {
 		major, minor = 1, 1
 	}
-	r := &http.Request{
+	d := newDelivered(m, attempt)
+	// It never leaves the stack: WithContext copies it.
+	bare := http.Request{
 		Method:        stored.Method,
 		URL:           original,
 		RequestURI:    stored.OriginalURI,
 		Proto:         stored.Proto,
 		ProtoMajor:    major,
 		ProtoMinor:    minor,
-		Header:        h.deliveredHeader(m, attempt),
+		Header:        h.deliveredHeader(d),
 		Host:          stored.Host,
 		RemoteAddr:    stored.RemoteAddr,
 		ContentLength: int64(len(stored.Body)),
@@ -89,11 +90,11 @@ func (h *Handler) newDelivery(ctx context.Context, w http.ResponseWriter, m *que
 	}
 	if len(stored.Body) > 0 {
 		// With GetBody the transport can repeat a request that reached nobody.
-		r.GetBody = func() (io.ReadCloser, error) { return newWholeBody(stored.Body, http.NoBody), nil }
-		r.Body, _ = r.GetBody()
+		bare.GetBody = d.body
+		bare.Body, _ = d.body()
 	}
 	if t := stored.TLS; t != nil {
-		r.TLS = &tls.ConnectionState{
+		bare.TLS = &tls.ConnectionState{
 			HandshakeComplete:  true,
 			Version:            t.Version,
 			CipherSuite:        t.CipherSuite,
@@ -101,14 +102,8 @@ func (h *Handler) newDelivery(ctx context.Context, w http.ResponseWriter, m *que
 			NegotiatedProtocol: t.NegotiatedProtocol,
 		}
 	}
-
 	repl := caddy.NewReplacer()
-	repl.Set("http.webhook_inbox.id", m.ID.String())
-	repl.Set("http.webhook_inbox.endpoint", m.Endpoint)
-	repl.Set("http.webhook_inbox.attempt", strconv.Itoa(attempt))
-	repl.Set("http.webhook_inbox.received_at", m.ReceivedAt.UTC().Format(time.RFC3339Nano))
-	repl.Set("http.webhook_inbox.scheme", m.Scheme)
-	repl.Map(jsonPlaceholders(stored.Body))
+	repl.Map(d.placeholder)
 
 	server := h.server
 	if server == nil {
@@ -116,41 +111,23 @@ func (h *Handler) newDelivery(ctx context.Context, w http.ResponseWriter, m *que
 	}
 	// The original URI must be there when the request is prepared, which notes
 	// it for {orig_uri}, and the one to deliver from then on.
-	r = caddyhttp.PrepareRequest(r.WithContext(ctx), repl, w, server)
-	if stored.URI != stored.OriginalURI {
-		r.URL, r.RequestURI = target, stored.URI
+	r := caddyhttp.PrepareRequest(bare.WithContext(context.WithValue(ctx, deliveredKey{}, d)), repl, w, server)
+	if original != target {
+		r.URL = target
 	}
+	r.RequestURI = stored.URI
 	// The configuration may trust other proxies by now, but the header fields
 	// were written to those that it trusted then.
-	caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, stored.ClientIP)
+	if clientIP(r) != stored.ClientIP {
+		caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, stored.ClientIP)
+	}
 	caddyhttp.SetVar(r.Context(), caddyhttp.TrustedProxyVarKey, stored.TrustedProxy)
 	restorePlaceholders(r, repl, stored.Placeholders)
 	return r, nil
 }
 
-func (h *Handler) deliveredHeader(m *queue.Message, attempt int) http.Header {
-	header := m.Request.Header.Clone()
-	if header == nil {
-		header = make(http.Header)
-	}
-	id := m.ID.String()
-	header[headerID] = []string{id}
-	header[headerEndpoint] = []string{m.Endpoint}
-	header[headerAttempt] = []string{strconv.Itoa(attempt)}
-	header[headerReceivedAt] = []string{m.ReceivedAt.UTC().Format(time.RFC3339Nano)}
-	header[headerScheme] = []string{m.Scheme}
-	if _, ok := header[headerIdempotent]; !ok {
-		header[headerIdempotent] = []string{id}
-	}
-	if h.signer != nil {
-		signDelivery(h.signer, header, m, time.Now())
-	}
-	return header
-}
-
 // result reports what a route that returned err came to.
 func (rec *recorder) result(ctx context.Context, err error) queue.Result {
-	var handlerErr caddyhttp.HandlerError
 	switch {
 	case rec.full && rec.status >= 200 && rec.status <= 299:
 		// We stopped reading an answer that had said all that counts.
@@ -161,21 +138,28 @@ func (rec *recorder) result(ctx context.Context, err error) queue.Result {
 	case errors.Is(err, errNoAnswer) && rec.status >= 200:
 		// A handler answered, and called the next one.
 		return rec.result(ctx, nil)
-	case errors.As(err, &handlerErr) && handlerErr.Err != nil:
-		// Its status is the route's own, not an answer of the application.
-		if handlerErr.Err.Error() == "" { // of the directive error
-			handlerErr.Err = fmt.Errorf("the delivery route ended with the error %d", handlerErr.StatusCode)
-		}
-		return queue.Result{
-			NoConnection: rec.status == 0 && notReached(handlerErr.Err),
-			Err:          handlerErr.Err,
-		}
 	case err != nil:
-		return queue.Result{Err: err}
+		return rec.failed(err)
 	case rec.status == 0, rec.status == http.StatusSwitchingProtocols:
 		return queue.Result{Err: errNoAnswer}
 	default:
 		return queue.Result{Status: rec.status, RetryAfter: rec.retryAfter()}
+	}
+}
+
+// failed reports what a route that returned an error came to.
+func (rec *recorder) failed(err error) queue.Result {
+	var handlerErr caddyhttp.HandlerError
+	if !errors.As(err, &handlerErr) || handlerErr.Err == nil {
+		return queue.Result{Err: err}
+	}
+	// Its status is the route's own, not an answer of the application.
+	if handlerErr.Err.Error() == "" { // of the directive error
+		handlerErr.Err = fmt.Errorf("the delivery route ended with the error %d", handlerErr.StatusCode)
+	}
+	return queue.Result{
+		NoConnection: rec.status == 0 && notReached(handlerErr.Err),
+		Err:          handlerErr.Err,
 	}
 }
 

@@ -192,6 +192,7 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 	if err := h.Deliver.Provision(ctx); err != nil {
 		return fmt.Errorf("setting up deliver: %w", err)
 	}
+	sendWhole(h.Deliver)
 	h.chain = h.Deliver.Compile(endOfRoute)
 	if err := h.loadPassthrough(ctx); err != nil {
 		return err

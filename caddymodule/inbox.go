@@ -52,7 +52,7 @@ type inbox struct {
 	ids messageIDs
 
 	// delivering holds the ids of the messages that are being delivered.
-	delivering sync.Map
+	delivering idSet
 
 	stop    context.CancelFunc
 	stopped context.Context
@@ -266,7 +266,6 @@ func (in *inbox) apply() {
 	}
 }
 
-// dispatch starts delivering the messages of h's endpoint.
 // allow sets how much memory bodies may take. Those that are passed through wait
 // for an application that may be slow, so that they must leave room for others.
 func (in *inbox) allow(bytes int64) {
@@ -274,6 +273,7 @@ func (in *inbox) allow(bytes int64) {
 	in.passing.limit.Store(bytes / 2)
 }
 
+// dispatch starts delivering the messages of h's endpoint.
 func (in *inbox) dispatch(q queue.Queue, h *Handler) *dispatching {
 	ctx, stop := context.WithCancel(in.stopped)
 	d := &dispatching{

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -148,17 +147,6 @@ func lookupJSON(document []byte, path string) string {
 	return text
 }
 
-// jsonPlaceholders returns what knows the placeholders of a JSON body.
-func jsonPlaceholders(body []byte) caddy.ReplacerFunc {
-	return func(name string) (any, bool) {
-		path, ok := strings.CutPrefix(name, "http.webhook_inbox.json.")
-		if !ok {
-			return nil, false
-		}
-		return lookupJSON(body, path), true
-	}
-}
-
 // peekLimit is the largest body that [peekBody] reads.
 const peekLimit = 1 << 20
 
@@ -186,14 +174,16 @@ func peekBody(r *http.Request) []byte {
 
 // wholeBody is a body that is in memory, where it can be seen without being read.
 type wholeBody struct {
-	*bytes.Reader
+	bytes.Reader
 	io.Closer
 	data []byte
 }
 
 // newWholeBody returns the body data. Closing it closes c.
 func newWholeBody(data []byte, c io.Closer) *wholeBody {
-	return &wholeBody{bytes.NewReader(data), c, data}
+	b := &wholeBody{Closer: c, data: data}
+	b.Reset(data)
+	return b
 }
 
 func (b *wholeBody) unread() []byte { return b.data[len(b.data)-b.Len():] }

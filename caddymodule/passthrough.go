@@ -90,8 +90,8 @@ func (h *Handler) passThrough(in *inbox, w http.ResponseWriter, r *http.Request,
 		h.refuse(in, w, r, refusal{outcome: unavailable, cause: err})
 		return
 	}
-	in.delivering.Store(m.ID, nil)
-	defer in.delivering.Delete(m.ID)
+	in.delivering.add(m.ID)
+	defer in.delivering.remove(m.ID)
 
 	h.count(in, passedThrough)
 	h.noteID(r, m.ID)

@@ -15,13 +15,13 @@ const drainCap = 1 << 20
 
 var errAnswerLong = errors.New("the answer is longer than is read of it")
 
-// recorder is the http.ResponseWriter of a delivery. It keeps the status and
-// the header fields of the answer, and drops its body. It is no http.Hijacker:
+// recorder is the http.ResponseWriter of a delivery. It keeps of the
+// answer what counts, its status and when to try again, and drops its body. It is no http.Hijacker:
 // a delivery cannot become another protocol.
 type recorder struct {
 	header http.Header
 	status int
-	answer http.Header // as it was with the status
+	after  string // the Retry-After that came with the status
 	read   int
 	full   bool // the body was longer than drainCap
 }
@@ -36,7 +36,7 @@ func (rec *recorder) WriteHeader(status int) {
 		return
 	}
 	rec.status = status
-	rec.answer = rec.header.Clone()
+	rec.after = rec.header.Get("Retry-After")
 }
 
 func (rec *recorder) Write(p []byte) (int, error) {
@@ -59,7 +59,7 @@ func (rec *recorder) EnableFullDuplex() error          { return nil }
 // retryAfter returns how long the application asks to be left alone: a number
 // of seconds or a date (RFC 9110, section 10.2.3), zero for anything else.
 func (rec *recorder) retryAfter() time.Duration {
-	text := rec.answer.Get("Retry-After")
+	text := rec.after
 	if text == "" {
 		return 0
 	}

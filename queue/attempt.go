@@ -10,11 +10,21 @@ import (
 	"time"
 )
 
+// target is a Target with what all attempts on it share. It doesn't change.
+type target struct {
+	Target
+	timedOut error // why an attempt ended that took too long
+}
+
+func newTarget(t Target) *target {
+	return &target{t, fmt.Errorf("attempt timed out after %v", t.AttemptTimeout)}
+}
+
 // An attempt is one try to deliver a message.
 type attempt struct {
 	d        *Dispatcher
 	delivery Delivery
-	target   Target // as it was when the attempt began
+	target   *target // as it was when the attempt began
 	began    time.Time
 	probe    bool
 	changes  int // of the endpoint's health, before the attempt
@@ -24,7 +34,7 @@ type attempt struct {
 func (d *Dispatcher) started(a *attempt) {
 	id := a.delivery.Message.ID
 	a.changes = d.health.changes
-	d.inFlight[id] = struct{}{}
+	d.inFlight[id] = a
 	d.current++
 	if a.probe {
 		d.probing = true
@@ -64,8 +74,7 @@ func (a *attempt) run(ctx context.Context) {
 }
 
 func (a *attempt) deliver(ctx context.Context) (r Result) {
-	timeout := a.target.AttemptTimeout
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("attempt timed out after %v", timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, a.target.AttemptTimeout, a.target.timedOut)
 	defer cancel()
 	defer func() {
 		if value := recover(); value != nil {
@@ -175,9 +184,6 @@ func (d *Dispatcher) ended(a *attempt) {
 	}
 	if a.probe {
 		d.probing = false
-	}
-	if d.doing == actWait {
-		d.replan()
 	}
 }
 

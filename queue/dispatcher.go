@@ -30,30 +30,35 @@ var errInterrupted = errors.New("attempt interrupted by a shutdown")
 // at a time, until one is delivered, and no failure of that time counts towards
 // giving up on a message, those that opened the outage included.
 //
-// It costs one goroutine while it has nothing to do.
+// It costs one goroutine while it has nothing to do, a second after it had.
 type Dispatcher struct {
 	receiver Receiver
 	endpoint string
 	observer Observer
-	attempts sync.WaitGroup // goroutines of attempts
+	workers  sync.WaitGroup
 
-	// Decisions are made under the lock, and acted upon without it: the Run
-	// goroutine acts for the endpoint, that of an attempt for its message.
+	// Decisions are made under the lock, and acted upon without it: who has the
+	// lead acts for the endpoint, a worker for the message of its attempt.
 	mu       sync.Mutex
-	target   Target
+	target   *target
+	lead     lead
+	led      time.Time // since when, by a worker
+	wakesAt  time.Time // when the Run goroutine does by itself; zero is never
+	idle     []*worker // the one that became idle last is last
 	health   health
 	pace     pace
+	crowd    crowd
 	stopping bool
 	probing  bool            // a probe is under way
-	inFlight map[ID]struct{} // messages of attempts under way
+	inFlight map[ID]*attempt // under way, by their messages
 	current  int             // those of inFlight since the last beginning or end of an outage
 	owed     map[ID]Refund   // to messages that were in flight when an outage began
 	warned   bool            // of a stale timestamp
 	stored   stored
 	engine   engine
 	news     []func()           // for the observer, in order
-	doing    action             // of the Run goroutine
-	replan   context.CancelFunc // makes it look again what is next
+	plan     context.Context    // of what is being done for the endpoint
+	replan   context.CancelFunc // ends it: look again what is next
 }
 
 // NewDispatcher returns a dispatcher of what r hands out for the endpoint. Only
@@ -63,9 +68,10 @@ func NewDispatcher(r Receiver, endpoint string, t Target, o Observer) *Dispatche
 		receiver: r,
 		endpoint: endpoint,
 		observer: o,
-		target:   t,
+		target:   newTarget(t),
 		pace:     newPace(t.Concurrency),
-		inFlight: make(map[ID]struct{}),
+		crowd:    newCrowd(),
+		inFlight: make(map[ID]*attempt),
 		owed:     make(map[ID]Refund),
 		replan:   func() {},
 	}
@@ -88,7 +94,7 @@ func (d *Dispatcher) Run(ctx context.Context) {
 	d.mu.Unlock()
 
 	grace := time.AfterFunc(shutdownGrace, func() { cancel(errInterrupted) })
-	d.attempts.Wait()
+	d.workers.Wait()
 	grace.Stop()
 	d.leave(attempts)
 }
@@ -101,7 +107,7 @@ func (d *Dispatcher) SetTarget(t Target) {
 	if t.Route != d.target.Route {
 		d.warned = false
 	}
-	d.target = t
+	d.target = newTarget(t)
 	d.pace.setLimit(t.Concurrency)
 	if d.health.rerouted(t.Route, time.Now()) {
 		d.stored.outage = false
@@ -120,7 +126,7 @@ func (d *Dispatcher) Outage() (Outage, bool) {
 	return *d.health.outage, true
 }
 
-// An action is what the Run goroutine does next.
+// An action is what is done next for the endpoint.
 type action int
 
 const (
@@ -134,6 +140,15 @@ const (
 // next decides what to do now. If it is to wait, the time is until when; zero is
 // until something changes.
 func (d *Dispatcher) next(now time.Time) (action, time.Time) {
+	action, until := d.due(now)
+	if action == actReceive && d.crowded(now) {
+		return actWait, now.Add(lookEvery)
+	}
+	return action, until
+}
+
+// due is next in a process that has nothing else to do.
+func (d *Dispatcher) due(now time.Time) (action, time.Time) {
 	switch {
 	case d.engine.closed:
 		return actWait, time.Time{}
@@ -158,15 +173,14 @@ func (d *Dispatcher) next(now time.Time) (action, time.Time) {
 	}
 }
 
-// step does what is next. It ends early when that may have changed.
+// step does what is next, unless a worker has the lead. It ends early when that
+// may have changed.
 func (d *Dispatcher) step(run, attempts context.Context) {
-	ctx, cancel := context.WithCancel(run)
-	defer cancel()
-
 	d.mu.Lock()
-	action, until := d.next(time.Now())
+	action, until := d.leadOrWait(time.Now())
+	ctx := d.planned(run)
 	news := d.news
-	d.news, d.doing, d.replan = nil, action, cancel
+	d.news = nil
 	d.mu.Unlock()
 
 	for _, tell := range news {
@@ -180,18 +194,19 @@ func (d *Dispatcher) step(run, attempts context.Context) {
 	case actStore:
 		d.store(run)
 	case actReceive, actProbe:
-		delivery, ok := d.receive(ctx, action)
-		if !ok {
-			return
-		}
-		if a := d.accept(run, action, delivery); a != nil {
-			d.attempts.Go(func() { a.run(attempts) })
-			return
-		}
-		if err := delivery.Lease.Nack(0, delivery.History); err != nil {
-			d.engineDid("giving a message back", err)
+		if a := d.take(run, ctx, action); a != nil {
+			d.employ(run, attempts, a)
 		}
 	}
+}
+
+// planned returns a context that ends when something else may be next. The
+// caller holds the lock.
+func (d *Dispatcher) planned(run context.Context) context.Context {
+	if d.plan == nil || d.plan.Err() != nil {
+		d.plan, d.replan = context.WithCancel(run)
+	}
+	return d.plan
 }
 
 func wait(ctx context.Context, until time.Time) {
@@ -205,6 +220,22 @@ func wait(ctx context.Context, until time.Time) {
 	case <-ctx.Done():
 	case <-timer.C:
 	}
+}
+
+// take returns an attempt with a message that the engine hands out until ctx is
+// done, or nil.
+func (d *Dispatcher) take(run, ctx context.Context, action action) *attempt {
+	delivery, ok := d.receive(ctx, action)
+	if !ok {
+		return nil
+	}
+	if a := d.accept(run, action, delivery); a != nil {
+		return a
+	}
+	if err := delivery.Lease.Nack(0, delivery.History); err != nil {
+		d.engineDid("giving a message back", err)
+	}
+	return nil
 }
 
 // receive asks the engine for a message until ctx is done.
@@ -249,7 +280,7 @@ func (d *Dispatcher) accept(run context.Context, asked action, delivery Delivery
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
-	if action, _ := d.next(now); action != asked || run.Err() != nil {
+	if action, _ := d.due(now); action != asked || run.Err() != nil {
 		return nil
 	}
 	a := &attempt{d: d, delivery: delivery, target: d.target, began: now, probe: asked == actProbe}

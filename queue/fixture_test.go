@@ -36,6 +36,9 @@ type site struct {
 	// through is what the dispatcher has the queue through.
 	through func(queue.Receiver) queue.Receiver
 
+	// crowded says how long goroutines wait for a CPU.
+	crowded func() time.Duration
+
 	mu       sync.Mutex
 	answer   func(ctx context.Context, m *queue.Message, attempt int) queue.Result
 	tries    []try
@@ -66,9 +69,15 @@ type try struct {
 // dispatcher is not started yet.
 func open(t *testing.T, answer queue.Result, test func(s *site)) {
 	t.Parallel()
+	openAlone(t, answer, test)
+}
+
+// openAlone is open for a test that counts goroutines, while no other runs.
+func openAlone(t *testing.T, answer queue.Result, test func(s *site)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &site{T: t, q: queuetest.NewMemory(), opened: time.Now(), stop: func() {}}
 		s.through = func(r queue.Receiver) queue.Receiver { return r }
+		s.crowded = func() time.Duration { return 0 }
 		s.answerWith(answer)
 		s.target = queue.Target{Policy: queue.DefaultPolicy(), Route: "route 1", Deliver: s.deliver}
 		t.Cleanup(func() { s.stop() })
@@ -79,6 +88,7 @@ func open(t *testing.T, answer queue.Result, test func(s *site)) {
 // start runs a new dispatcher.
 func (s *site) start() {
 	s.d = queue.NewDispatcher(s.through(s.q), endpoint, s.target, s)
+	s.d.SetCrowd(s.crowded, 4)
 	ctx, cancel := context.WithCancel(s.Context())
 	done := make(chan struct{})
 	go func() {

@@ -14,7 +14,8 @@ import (
 // given up on and how long they are kept. [DefaultPolicy] is a good one; the
 // zero Policy is not valid.
 type Policy struct {
-	// Concurrency is how many attempts may be under way at once, at least 1.
+	// Concurrency is how many attempts may be under way at once, at least 1. Of
+	// those that are quick, fewer are while goroutines wait long for a CPU.
 	Concurrency int
 
 	// AttemptTimeout ends an attempt, which then has failed.

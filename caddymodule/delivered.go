@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddy-webhook-inbox/inbox/queue"
+)
+
+// delivered is what an attempt says of its message: in header fields to the
+// application, and in placeholders to the delivery route.
+type delivered struct {
+	message                 *queue.Message
+	id, attempt, receivedAt string
+
+	mu   sync.Mutex
+	last read // what was read of a body to send it whole
+}
+
+// deliveredKey is the key of what is delivered in the context of a request.
+type deliveredKey struct{}
+
+func newDelivered(m *queue.Message, attempt int) *delivered {
+	return &delivered{
+		message:    m,
+		id:         m.ID.String(),
+		attempt:    strconv.Itoa(attempt),
+		receivedAt: m.ReceivedAt.UTC().Format(time.RFC3339Nano),
+	}
+}
+
+// placeholder returns the value of a placeholder. It is asked for each, so that
+// those that no route asks for cost nothing.
+func (d *delivered) placeholder(name string) (any, bool) {
+	name, ok := strings.CutPrefix(name, "http.webhook_inbox.")
+	if !ok {
+		return nil, false
+	}
+	switch name {
+	case "id":
+		return d.id, true
+	case "endpoint":
+		return d.message.Endpoint, true
+	case "attempt":
+		return d.attempt, true
+	case "received_at":
+		return d.receivedAt, true
+	case "scheme":
+		return d.message.Scheme, true
+	}
+	if path, ok := strings.CutPrefix(name, "json."); ok {
+		return lookupJSON(d.message.Request.Body, path), true
+	}
+	return nil, false
+}
+
+// body returns the message's body, to be read from its beginning.
+func (d *delivered) body() (io.ReadCloser, error) {
+	return newWholeBody(d.message.Request.Body, http.NoBody), nil
+}
+
+// deliveredHeader returns the header of a delivery, with room for what proxies
+// add. Handlers may change the values where they are, so these are copies.
+func (h *Handler) deliveredHeader(d *delivered) http.Header {
+	stored := d.message.Request.Header
+	n := len(stored) + ownFields
+	for _, values := range stored {
+		n += len(values)
+	}
+	// The values are in one array. Appending to those of a field copies them.
+	all := make([]string, 0, n)
+	header := make(http.Header, len(stored)+ownFields)
+	for name, values := range stored {
+		if values == nil {
+			header[name] = nil // which tells reverse_proxy to add none
+			continue
+		}
+		begin := len(all)
+		all = append(all, values...)
+		header[name] = all[begin:len(all):len(all)]
+	}
+	set := func(name, value string) {
+		all = append(all, value)
+		header[name] = all[len(all)-1 : len(all) : len(all)]
+	}
+	set(headerID, d.id)
+	set(headerEndpoint, d.message.Endpoint)
+	set(headerAttempt, d.attempt)
+	set(headerReceivedAt, d.receivedAt)
+	set(headerScheme, d.message.Scheme)
+	if _, ok := header[headerIdempotent]; !ok {
+		set(headerIdempotent, d.id)
+	}
+	if h.signer != nil {
+		signDelivery(h.signer, header, d.message, time.Now())
+	}
+	return header
+}
+
+// ownFields is how many fields a delivery adds: the six above and, if it is
+// signed, three.
+const ownFields = 9

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// A listener is an application that notes what comes with the first read of each
+// request, and answers 204.
+type listener struct {
+	addr  string
+	first chan string
+}
+
+func newListener(t *testing.T) *listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	app := &listener{l.Addr().String(), make(chan string, 1000)}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return // closed
+			}
+			go app.serve(conn)
+		}
+	}()
+	return app
+}
+
+// serve takes requests with a body that ends with a full stop.
+func (l *listener) serve(conn net.Conn) {
+	defer conn.Close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return
+		}
+		l.first <- string(buf[:n])
+		for !bytes.HasSuffix(buf[:n], []byte(".")) {
+			if n, err = conn.Read(buf); err != nil {
+				return
+			}
+		}
+		if _, err := io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n"); err != nil {
+			return
+		}
+	}
+}
+
+// An application is woken once for a small message.
+func TestSmallBodyComesWithItsHeader(t *testing.T) {
+	app := newListener(t)
+	for name, route := range map[string]string{
+		"proxy":          "reverse_proxy " + app.addr,
+		"in a handle":    "handle /* {\n route {\n reverse_proxy " + app.addr + "\n }\n }",
+		"with a rewrite": "reverse_proxy " + app.addr + " {\n rewrite /elsewhere\n header_up X-Added yes\n }",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, openSite(route))
+			for i := range 50 {
+				body := fmt.Sprintf("message %d of %s.", i, name)
+				s.expect(202, "POST", "/", nil, body)
+				got := receive(t, app.first, "it is delivered")
+				if header, rest, _ := strings.Cut(got, "\r\n\r\n"); rest != body {
+					t.Fatalf("%q came with the header\n%s\nwant %q", rest, header, body)
+				}
+			}
+			s.settled("demo")
+		})
+	}
+}
+
+// However long a body is, it arrives byte for byte.
+func TestBodiesOfAnyLengthArrive(t *testing.T) {
+	app := newApplication(t)
+	s := serve(t, openSite("reverse_proxy "+app.addr))
+	for _, length := range []int{0, 1, 2, 1000, 3500, 4095, 4096, 4097, 8192, 40_000, 1 << 20} {
+		body := strings.Repeat(fmt.Sprintf("%d,", length), length/2+1)[:length]
+		s.expect(202, "POST", "/", nil, body)
+		if d := app.next(); d.Body != body || d.Header.Get("Content-Length") != fmt.Sprint(length) && length > 0 {
+			t.Errorf("%d bytes were delivered as %d with a Content-Length of %q", length, len(d.Body), d.Header.Get("Content-Length"))
+		}
+	}
+	s.settled("demo")
+}
+
+// What handlers of the route make of the body is what is sent, and not what was
+// received.
+func TestBodyThatRouteChangesIsDeliveredChanged(t *testing.T) {
+	app := newApplication(t)
+	s := newServer(t)
+	for name, set := range map[string]string{"shorter": "new", "as long": "another", "longer": strings.Repeat("much longer ", 10)} {
+		t.Run(name, func(t *testing.T) {
+			s, app := s.within(t), app.within(t)
+			s.load(openSite("request_body {\n set \"" + set + "\"\n }\nreverse_proxy " + app.addr))
+			s.expect(202, "POST", "/", nil, "the old")
+			if d := app.next(); d.Body != set {
+				t.Errorf("delivered %q, want %q", d.Body, set)
+			}
+			s.settled("demo")
+		})
+	}
+}
+
+// A body that the route allows no more is no delivery.
+func TestBodyThatRouteLimitsIsNotDelivered(t *testing.T) {
+	app := newApplication(t)
+	s := serve(t, openSite("request_body {\n max_size 5B\n }\nreverse_proxy "+app.addr))
+	s.expect(202, "POST", "/", nil, "too long")
+	eventually(t, "attempts fail", func() bool { return s.failures() >= 2 })
+	app.none()
+	s.expect(202, "POST", "/", nil, "short")
+	if d := app.next(); d.Body != "short" {
+		t.Errorf("delivered %q", d.Body)
+	}
+}
+
+// A proxy that finds one upstream down sends the whole message to the next.
+func TestBodyIsWholeAtSecondUpstream(t *testing.T) {
+	app := newApplication(t)
+	down := freeAddr(t)
+	for name, options := range map[string]string{"as it is": "", "buffered": "request_buffers 1MB\n"} {
+		t.Run(name, func(t *testing.T) {
+			s, app := serve(t, openSite("reverse_proxy "+down+" "+app.addr+" {\n lb_policy round_robin\n lb_retries 1\n "+options+"}")), app.within(t)
+			for _, length := range []int{10, 4000, 4096, 4097, 100_000} {
+				body := strings.Repeat("x", length)
+				for range 4 { // half of them try the one that is down first
+					s.expect(202, "POST", "/", nil, body)
+					if d := app.next(); d.Body != body || d.Header.Get("Webhook-Inbox-Attempt") != "1" {
+						t.Errorf("%d of %d bytes were delivered, in attempt %s", len(d.Body), length, d.Header.Get("Webhook-Inbox-Attempt"))
+					}
+				}
+			}
+			s.settled("demo")
+		})
+	}
+}
+
+// A message that comes to a connection which the application closes is sent on
+// another, and is what the route made of it there too.
+func TestBodyIsWholeOnSecondConnection(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	got := make(chan string, 100)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return // closed
+			}
+			go func() {
+				defer conn.Close()
+				in := bufio.NewReader(conn)
+				for _, answer := range []string{"HTTP/1.1 204 No Content\r\n\r\n", ""} {
+					r, err := http.ReadRequest(in)
+					if err != nil {
+						return
+					}
+					body, _ := io.ReadAll(r.Body)
+					got <- r.Header.Get("Webhook-Inbox-Attempt") + " " + string(body)
+					io.WriteString(conn, answer)
+				}
+			}()
+		}
+	}()
+	s := serve(t, openSite("request_body {\n set changed\n }\nreverse_proxy "+l.Addr().String()))
+	for i := range 10 {
+		s.expect(202, "POST", "/", nil, "as it was")
+		tries := 1
+		if i > 0 {
+			tries = 2 // the first one on the connection of the message before
+		}
+		for range tries {
+			if body := receive(t, got, "it is delivered"); body != "1 changed" {
+				t.Fatalf("the application got %q", body)
+			}
+		}
+		s.settled("demo")
+	}
+}
+
+func TestPassthroughSendsSmallBodyWithItsHeader(t *testing.T) {
+	app := newListener(t)
+	s := serve(t, "webhook_inbox demo {\nverify none\ndedupe off\npassthrough *\ndeliver "+app.addr+"\n}")
+	for range 20 {
+		s.expect(204, "POST", "/", nil, "a command.")
+		if got := receive(t, app.first, "it is passed through"); !strings.HasSuffix(got, "\r\n\r\na command.") {
+			t.Fatalf("first came %q", got)
+		}
+	}
+}
