@@ -50,8 +50,8 @@ type batch struct {
 	err error
 }
 
-// newBatch begins a batch that writes about so many bytes. If there is no room
-// for them, it returns journal.ErrNoSpace, and nothing has happened.
+// newBatch begins a batch that writes about so many bytes. If it fails, nothing
+// has happened, and it can be tried again.
 func (q *Queue) newBatch(bytes int) (*batch, error) {
 	frame, err := q.journal.Begin(bytes)
 	if err != nil {

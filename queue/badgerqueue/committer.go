@@ -3,14 +3,11 @@
 package badgerqueue
 
 import (
-	"errors"
 	"runtime"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue/journal"
 )
 
 // A committer is the only writer. What waits when it looks becomes one
@@ -209,13 +206,10 @@ func (c *committer) commit(ops []operation) {
 
 	begun := time.Now()
 	b, err := c.q.newBatch(sizeOf(ops))
-	if errors.Is(err, journal.ErrNoSpace) {
-		c.q.log.Error("the journal has no room", zap.Error(err))
-		c.postpone(ops)
-		return
-	}
 	if err != nil {
-		c.failed(ops, err)
+		// Nothing was written. It may be for want of space, or of open files.
+		c.q.log.Error("the journal cannot be written for now", zap.Error(err))
+		c.postpone(ops)
 		return
 	}
 	defer b.close()

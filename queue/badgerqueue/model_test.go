@@ -45,17 +45,22 @@ func newModel(t testing.TB, o Options) *model {
 }
 
 // copied is a copy of m, in a copy of its directory as it is when the process is
-// killed now. Nothing may be under way.
+// killed now. Nothing may be under way. Its tables must be the same.
 func (m *model) copied(change func(dir string)) *model {
 	m.t.Helper()
-	must(m.t, m.view(func(*badger.Txn) error { return nil })) // nothing is being written
 	m.checkpointer.one.Lock()
-	dir := m.files()
+	must(m.t, m.view(func(*badger.Txn) error { return nil })) // nothing is being written
+	for !m.committer.idle() {
+		runtime.Gosched()
+	}
+	dir, want := m.files(), m.tables()
 	m.checkpointer.one.Unlock()
 	if change != nil {
 		change(dir)
 	}
-	return m.openCopy(dir)
+	c := m.openCopy(dir)
+	sameTables(m.t, c.tables(), want)
+	return c
 }
 
 // files copies the directory.

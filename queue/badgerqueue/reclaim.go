@@ -48,12 +48,8 @@ func (q *Queue) reclaim(ctx context.Context) error {
 	if err := q.checkpointer.make(ctx); err != nil {
 		return err
 	}
-	var trimmed error
-	err := q.change(ctx, &change{write: func(b *batch) error {
-		trimmed = b.q.journal.Trim()
-		return nil
-	}})
-	if err = errors.Join(err, trimmed); err != nil {
+	err := q.change(ctx, &change{write: func(b *batch) error { return b.q.journal.Trim() }})
+	if err != nil {
 		return fmt.Errorf("trimming the journal: %w", err)
 	}
 	return q.compact(ctx)

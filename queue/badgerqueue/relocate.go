@@ -47,7 +47,7 @@ func (q *Queue) relocate(ctx context.Context) error {
 			return nil
 		}
 		batch = append(batch, moving{place: place, from: current})
-		if bytes += int(current.Length); bytes < movedAtOnce {
+		if bytes += int(current.Length); bytes < movedAtOnce && len(batch) < q.limits.entries/4 {
 			return nil
 		}
 		return flush()

@@ -71,10 +71,7 @@ func TestAReplayFromAnOlderPlaceGivesTheSame(t *testing.T) {
 	}})
 	for range 10 {
 		m.change(50)
-		want := m.tables()
-		c := m.copied(nil)
-		sameTables(t, c.tables(), want)
-		c.check()
+		m.copied(nil).check()
 	}
 }
 

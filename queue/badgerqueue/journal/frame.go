@@ -38,7 +38,8 @@ type Frame struct {
 }
 
 // Begin begins a frame of about size bytes. A frame that was begun before and
-// not committed is gone.
+// not committed is gone. If it fails, of ErrNoSpace or else, nothing was written,
+// and it can be tried again.
 func (j *Journal) Begin(size int) (*Frame, error) {
 	size += frameHeader + pageSize
 	s := j.active
@@ -164,12 +165,15 @@ func (s *segment) headSum(at int64, b []byte) uint32 {
 	return crc32.Update(s.salt^uint32(at), castagnoli, b[4:frameHeader])
 }
 
-// parseHead reads a header at an offset; ok says whether it is one. Most of what
-// is none is seen without its checksum.
+// mayBeHead reports whether a header may begin here, at a glance.
+func (s *segment) mayBeHead(b []byte) bool {
+	return binary.LittleEndian.Uint64(b[16:]) != 0 &&
+		int64(binary.LittleEndian.Uint32(b[4:])) <= s.filled && int64(binary.LittleEndian.Uint32(b[8:])) <= s.filled
+}
+
+// parseHead reads a header at an offset; ok says whether it is one.
 func (s *segment) parseHead(at int64, b []byte) (h frameHead, ok bool) {
-	if len(b) < frameHeader || binary.LittleEndian.Uint64(b[16:]) == 0 ||
-		int64(binary.LittleEndian.Uint32(b[4:])) > s.filled || int64(binary.LittleEndian.Uint32(b[8:])) > s.filled ||
-		s.headSum(at, b) != binary.LittleEndian.Uint32(b) {
+	if len(b) < frameHeader || !s.mayBeHead(b) || s.headSum(at, b) != binary.LittleEndian.Uint32(b) {
 		return h, false
 	}
 	return frameHead{

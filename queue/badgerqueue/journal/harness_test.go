@@ -4,6 +4,7 @@ package journal
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -169,6 +170,9 @@ func files(t testing.TB, dir string) map[string][]byte {
 	must(t, err)
 	for _, f := range list {
 		data, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // it was being prepared
+		}
 		must(t, err)
 		all[f.Name()] = data
 	}

@@ -31,39 +31,48 @@ func (d *platter) options() Options {
 }
 
 func (d *platter) sync(f *os.File) error {
-	info, err := f.Stat()
-	if err != nil {
+	if err := d.take(f); err != nil {
 		return err
 	}
-	names, err := namesIn(filepath.Dir(f.Name()))
-	if err != nil {
-		return err
-	}
-	var data []byte
-	for name, n := range names { // it may have another than when it was opened
-		if os.SameFile(n, info) {
-			if data, err = os.ReadFile(filepath.Join(filepath.Dir(f.Name()), name)); err != nil {
-				return err
-			}
-		}
-	}
-	d.mu.Lock()
-	i := slices.IndexFunc(d.open, func(o os.FileInfo) bool { return os.SameFile(o, info) })
-	if i < 0 {
-		d.open, d.data = append(d.open, info), append(d.data, nil)
-		i = len(d.open) - 1
-	}
-	d.data[i] = data
-	d.mu.Unlock()
 	if d.cut != nil {
 		d.cut()
 	}
 	return nil
 }
 
-func (d *platter) syncDir(dir string) error {
-	names, err := namesIn(dir)
+func (d *platter) take(f *os.File) error {
 	d.mu.Lock()
+	defer d.mu.Unlock()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(f.Name())
+	names, err := namesIn(dir)
+	if err != nil {
+		return err
+	}
+	for name, n := range names { // it may have another than when it was opened
+		if !os.SameFile(n, info) {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(d.open, func(o os.FileInfo) bool { return os.SameFile(o, info) })
+		if i < 0 {
+			i = len(d.open)
+			d.open, d.data = append(d.open, info), append(d.data, nil)
+		}
+		d.data[i] = data
+	}
+	return nil
+}
+
+func (d *platter) syncDir(dir string) error {
+	d.mu.Lock()
+	names, err := namesIn(dir)
 	d.names = names
 	d.mu.Unlock()
 	if d.cut != nil {

@@ -130,6 +130,7 @@ func (w *walker) next() bool {
 		head, ok := w.s.parseHead(w.at, b)
 		if !ok {
 			w.at += 8
+			w.skip()
 			continue
 		}
 		w.start, w.at = w.at, head.end(w.at)
@@ -144,6 +145,17 @@ func (w *walker) next() bool {
 		}
 	}
 	return false
+}
+
+// skip goes on over what is plainly no header, which is most of a segment that
+// was begun lately.
+func (w *walker) skip() {
+	if w.at < w.base || w.at > w.base+int64(len(w.window)) {
+		return
+	}
+	for rest := w.window[w.at-w.base:]; len(rest) >= frameHeader && !w.s.mayBeHead(rest); rest = rest[8:] {
+		w.at += 8
+	}
 }
 
 const windowSize = 4 << 20

@@ -86,7 +86,6 @@ func TestASegmentIsDurableBeforeItIsUsed(t *testing.T) {
 		if first < 0 || !slices.Contains(done[first:], "sync the directory") {
 			t.Errorf("segment %d was begun after %v", b.active.number, done)
 		}
-		done = nil
 		mu.Unlock()
 	}
 }
@@ -101,6 +100,7 @@ func TestASyncErrorInTheBackgroundIsNotTheWriters(t *testing.T) {
 	background, writers := make(map[*os.File]bool), make(map[*os.File]bool)
 	failed := 0
 	o := little()
+	o.SegmentSize, o.Runway = 2*firstRunway, firstRunway/4
 	o.Sync = func(f *os.File) error {
 		mu.Lock()
 		defer mu.Unlock()
@@ -116,7 +116,7 @@ func TestASyncErrorInTheBackgroundIsNotTheWriters(t *testing.T) {
 	for enough := false; !enough; {
 		b.fill(1, 1000)
 		mu.Lock()
-		enough = failed >= 10 && b.active.number > 3 || b.active.number > 1000
+		enough = failed >= 10 && b.active.number > 3 || b.active.number > 100
 		mu.Unlock()
 	}
 	for f := range background {
