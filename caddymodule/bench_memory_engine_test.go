@@ -37,13 +37,7 @@ func BenchmarkDeliverFromMemory(b *testing.B) {
 			}
 			inbox, proxy := newLoad(b, c.inbox, benchConns), newLoad(b, c.proxy, benchConns)
 			alternate(b,
-				func(n int) round {
-					begun := time.Now()
-					r := inbox.run(b, n, http.StatusAccepted)
-					c.empty()
-					r.took = time.Since(begun)
-					return r
-				},
+				func(n int) round { return c.deliver(b, inbox, n) },
 				func(n int) round { return proxy.run(b, n, http.StatusAccepted) })
 		})
 	}

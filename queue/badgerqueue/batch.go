@@ -50,9 +50,9 @@ type batch struct {
 	err error
 }
 
-// newBatch begins a batch that writes about so many bytes. If it fails, nothing
-// has happened, and it can be tried again.
-func (q *Queue) newBatch(bytes int) (*batch, error) {
+// newBatch begins a batch of so many operations that writes about so many bytes.
+// If it fails, nothing has happened, and it can be tried again.
+func (q *Queue) newBatch(operations, bytes int) (*batch, error) {
 	frame, err := q.journal.Begin(bytes)
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (q *Queue) newBatch(bytes int) (*batch, error) {
 	return &batch{
 		q:        q,
 		frame:    frame,
-		index:    make(map[string]entry, bytes/512+8),
+		index:    make(map[string]entry, 3*operations+4),
 		epoch:    q.journal.Enter(),
 		now:      q.opts.Now(),
 		segments: make(map[uint32]struct{}, 4),

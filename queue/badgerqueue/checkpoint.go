@@ -146,12 +146,12 @@ func (c *checkpointer) make(ctx context.Context) error {
 			behind = append(behind, s)
 		}
 	}
-	if len(c.q.wanted.unwanted(behind)) == 0 {
+	free := c.q.wanted.unwanted(behind)
+	if len(free) == 0 {
 		return nil
 	}
 	// The next frame says where to begin. Until it is durable, a replay may need
 	// all that is there.
-	free := c.q.wanted.unwanted(behind)
 	if err := c.q.change(ctx, &change{write: (*batch).force}); err != nil {
 		return err
 	}

@@ -205,7 +205,7 @@ func (c *committer) commit(ops []operation) {
 	}
 
 	begun := time.Now()
-	b, err := c.q.newBatch(sizeOf(ops))
+	b, err := c.q.newBatch(len(ops), sizeOf(ops))
 	if err != nil {
 		// Nothing was written. It may be for want of space, or of open files.
 		c.q.log.Error("the journal cannot be written for now", zap.Error(err))

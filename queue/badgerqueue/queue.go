@@ -160,7 +160,7 @@ func (q *Queue) seal() error {
 	if err := q.checkpointer.sync(); err != nil {
 		return err
 	}
-	b, err := q.newBatch(0)
+	b, err := q.newBatch(0, 0)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func newWanted() *wanted {
 	}
 }
 
-// change counts a blob as wanted, or no longer, and returns its segment's sum.
+// change counts a blob as wanted, or no longer.
 func (w *wanted) change(p journal.Place, sign int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
