@@ -3,22 +3,22 @@
 package caddymodule_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/caddy-webhook-inbox/inbox/queue/queuetest/ledger"
 )
 
 // Thirty reloads under load, some of which fail: nothing is lost, delivered
 // twice or refused. Connections that Caddy cuts on a reload are the sender's to
 // retry, as they are without the inbox.
 func TestReloadUnderLoad(t *testing.T) {
-	l := newLedger()
-	app := l.application(t)
+	l := new(ledger.Ledger)
+	app := witness(t, l, nil)
 	s := newServer(t)
 	site := func(n int) string {
 		return fmt.Sprintf(`
@@ -33,30 +33,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 	s.load(site(0))
 
-	ctx, cancel := context.WithCancel(t.Context())
-	refused := make(chan int, 100)
-	var load sync.WaitGroup
-	for sender := range 8 {
-		load.Go(func() {
-			client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
-			defer client.CloseIdleConnections()
-			for n := 0; ctx.Err() == nil; n++ {
-				id := fmt.Sprintf("%d-%d", sender, n)
-				l.send(id, id)
-				for {
-					status := post(t.Context(), client, s.addr, id, id)
-					if status == http.StatusAccepted {
-						l.accept(id)
-						break
-					}
-					if status != 0 {
-						refused <- status
-						return
-					}
-				}
-			}
-		})
-	}
+	tr := startTraffic(t, l, s.addr, "", 8)
 	for n := range 30 {
 		if n%5 == 4 {
 			if err := s.tryLoad(s.broken(site(n))); err == nil {
@@ -67,24 +44,9 @@ func TestReloadUnderLoad(t *testing.T) {
 		s.load(site(n))
 		time.Sleep(20 * time.Millisecond)
 	}
-	cancel()
-	load.Wait()
-	close(refused)
-	for status := range refused {
-		t.Errorf("a webhook was answered %d", status)
-	}
-	eventually(t, "everything is delivered", func() bool { return l.missing() == 0 })
-
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for id, times := range l.delivered {
-		if len(times) != 1 {
-			t.Errorf("message %s was delivered %d times", id, len(times))
-		}
-	}
-	t.Logf("%d accepted and delivered", len(l.accepted))
-	if len(l.accepted) < 100 {
-		t.Errorf("only %d messages were accepted: that is no load", len(l.accepted))
+	tr.finish(s.addr)
+	if c := judge(t, l, s, "demo"); c.Accepted < 100 || c.Unavailable > 0 || c.Refused > 0 || c.Repeated > 0 {
+		t.Errorf("%+v, want at least 100 accepted, and none refused or repeated", c)
 	}
 }
 
