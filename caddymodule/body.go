@@ -19,8 +19,8 @@ var (
 )
 
 // firstRead is how much memory a body gets before its first byte came. It
-// doubles from there, as bytes come: a sender that announces much and sends
-// nothing holds no more.
+// doubles from there, as bytes come, until a quarter of what was announced is
+// there: a sender that announces much and sends nothing holds no more.
 const firstRead = 4 << 10
 
 // bodyReader reads one request body within a size, a time, and the budgets of
@@ -28,9 +28,11 @@ const firstRead = 4 << 10
 type bodyReader struct {
 	own     *budget
 	shared  *budget
+	garbage *garbage
 	limit   int64
 	timeout time.Duration
 	taken   int64
+	size    int // of the memory of the body
 }
 
 // read returns the whole body, nil if it is empty. Its time is counted from begun.
@@ -64,7 +66,11 @@ func (b *bodyReader) read(w http.ResponseWriter, r *http.Request, begun time.Tim
 			}
 			return buf, nil
 		case err == nil && len(buf) == cap(buf):
-			buf, err = b.grow(buf, min(most, 2*int64(cap(buf))))
+			size := 2 * int64(cap(buf))
+			if r.ContentLength > 0 && size >= most/2 {
+				size = most
+			}
+			buf, err = b.grow(buf, min(most, size))
 		}
 	}
 	return nil, err
@@ -83,10 +89,15 @@ func (b *bodyReader) grow(buf []byte, size int64) ([]byte, error) {
 	b.taken += n
 	grown := make([]byte, len(buf), size)
 	copy(grown, buf)
+	b.garbage.leave(cap(buf))
+	b.size = cap(grown)
 	return grown, nil
 }
 
+// release says that the body is not needed any more, but by who keeps it beyond the
+// request.
 func (b *bodyReader) release() {
+	b.garbage.leave(b.size)
 	b.own.give(b.taken)
 	b.shared.give(b.taken)
 }

@@ -34,6 +34,7 @@ var endOfRoute caddyhttp.Handler = caddyhttp.HandlerFunc(func(http.ResponseWrite
 func (in *inbox) deliverer(h *Handler) func(context.Context, *queue.Message, int) queue.Result {
 	return func(ctx context.Context, m *queue.Message, attempt int) queue.Result {
 		in.delivering.add(m.ID)
+		defer in.garbage.leave(len(m.Request.Body))
 		defer in.delivering.remove(m.ID)
 		return h.deliver(ctx, m, attempt)
 	}

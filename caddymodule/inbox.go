@@ -45,6 +45,7 @@ type inbox struct {
 	metrics *metrics
 	memory  budget // of all bodies being received
 	passing budget // and of those that are passed through, which is half of it
+	garbage garbage
 
 	// queue is nil until the engine could be opened.
 	queue atomic.Pointer[queue.Queue]

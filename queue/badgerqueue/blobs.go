@@ -47,11 +47,18 @@ func (q *Queue) viewBlobs(fn func(v view) error) error {
 	return q.view(func(tx *badger.Txn) error { return fn(view{txGetter{tx}, tx, epoch}) })
 }
 
-// view calls fn with the tables as they are now, with all that is committed.
+// view calls fn with the tables as they are now, with all that is committed. On a
+// full disk it may return errDiskLow.
 func (q *Queue) view(fn func(tx *badger.Txn) error) error {
 	if err := q.index.flush(); err != nil {
 		return err
 	}
+	return q.glance(fn)
+}
+
+// glance calls fn with the tables as they were a moment ago, or on a full disk when
+// there was space.
+func (q *Queue) glance(fn func(tx *badger.Txn) error) error {
 	tx := q.db.NewTransaction(false)
 	defer tx.Discard()
 	return fn(tx)
@@ -60,7 +67,7 @@ func (q *Queue) view(fn func(tx *badger.Txn) error) error {
 // readMessage reads a message as it was published, or returns an error that
 // isBroken. If it need not be whole, a body that is apart is left out.
 func (v view) readMessage(at *located, whole bool) (*messageRecord, error) {
-	record, err := v.readBlob(at.record)
+	record, err := v.appendBlob(nil, at.record)
 	if err != nil {
 		return nil, err
 	}
@@ -71,13 +78,11 @@ func (v view) readMessage(at *located, whole bool) (*messageRecord, error) {
 	if !m.apart || !whole {
 		return m, nil
 	}
-	body := make([]byte, 0, m.length)
+	body := make([]byte, 0, m.length+journal.Overhead)
 	for _, p := range at.body {
-		part, err := v.readBlob(p)
-		if err != nil {
+		if body, err = v.appendBlob(body, p); err != nil {
 			return nil, err
 		}
-		body = append(body, part...)
 	}
 	if uint64(len(body)) != m.length {
 		return nil, fmt.Errorf("%w: of the body, %d bytes are there instead of %d", errCorrupt, len(body), m.length)
@@ -86,12 +91,12 @@ func (v view) readMessage(at *located, whole bool) (*messageRecord, error) {
 	return m, nil
 }
 
-func (v view) readBlob(p journal.Place) ([]byte, error) {
+func (v view) appendBlob(dst []byte, p journal.Place) ([]byte, error) {
 	current, err := v.currentPlace(p)
 	if err != nil {
 		return nil, err
 	}
-	blob, err := v.epoch.Read(current)
+	blob, err := v.epoch.Append(dst, current)
 	switch {
 	case errors.Is(err, journal.ErrMissing):
 		return nil, fmt.Errorf("%w: %w", errMissing, err)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 )
 
 // A frame in the file, little endian, at a multiple of 8:
@@ -23,10 +24,10 @@ import (
 //
 // The checksums are CRC-32C, and begin with the salt of the segment; that of the
 // header with the offset of the frame too, so that a copy of it is none.
-const (
-	frameHeader = 40
-	blobHeader  = 8
-)
+const frameHeader = 40
+
+// Overhead is how many bytes a blob takes in the file beyond its own.
+const Overhead = 8
 
 // A Frame is being written.
 type Frame struct {
@@ -84,7 +85,7 @@ func (f *Frame) Blob(data []byte) Place {
 		Offset:  uint32(f.start + int64(len(f.buf)-f.lead)),
 		Length:  uint32(len(data)),
 	}
-	f.room(blobHeader + len(data))
+	f.room(Overhead + len(data))
 	f.buf = binary.LittleEndian.AppendUint32(f.buf, p.Length)
 	f.buf = binary.LittleEndian.AppendUint32(f.buf, crc32.Update(f.segment.salt, castagnoli, data))
 	f.buf = append(f.buf, data...)
@@ -192,6 +193,36 @@ func (s *segment) parseHead(at int64, b []byte) (h frameHead, ok bool) {
 // Read returns the blob at a place: all of it, as it was written, or an error
 // that is ErrMissing, ErrDamaged or one of the disk.
 func (e Epoch) Read(p Place) ([]byte, error) {
+	s, err := e.holds(p)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, Overhead+int(p.Length))
+	if err := s.read(p, b); err != nil {
+		return nil, err
+	}
+	return b[Overhead:], nil
+}
+
+// Append is Read into the memory of dst, behind what is there. For that, dst needs
+// room for Overhead bytes more than the blob has.
+func (e Epoch) Append(dst []byte, p Place) ([]byte, error) {
+	s, err := e.holds(p)
+	if err != nil {
+		return nil, err
+	}
+	at, n := len(dst), int(p.Length)
+	dst = slices.Grow(dst, Overhead+n)
+	b := dst[at : at+Overhead+n]
+	if err := s.read(p, b); err != nil {
+		return nil, err
+	}
+	copy(b, b[Overhead:])
+	return dst[:at+n], nil
+}
+
+// holds returns the segment that is long enough for a blob to be at the place.
+func (e Epoch) holds(p Place) (*segment, error) {
 	s := e.segment(p.Segment)
 	if s == nil {
 		return nil, fmt.Errorf("segment %08x: %w", p.Segment, ErrMissing)
@@ -199,19 +230,26 @@ func (e Epoch) Read(p Place) ([]byte, error) {
 	if s.damaged {
 		return nil, fmt.Errorf("segment %08x has no header: %w", p.Segment, ErrDamaged)
 	}
-	if int64(p.Offset)+blobHeader+int64(p.Length) > s.size() {
-		return nil, fmt.Errorf("segment %08x is cut off before %d: %w", p.Segment, p.Offset, ErrDamaged)
+	if int64(p.Offset)+Overhead+int64(p.Length) > s.size() {
+		return nil, s.cutOff(p)
 	}
-	b := make([]byte, blobHeader+int(p.Length))
+	return s, nil
+}
+
+// read reads the blob with its header.
+func (s *segment) read(p Place, b []byte) error {
 	if _, err := s.file.ReadAt(b, int64(p.Offset)); errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("segment %08x is cut off before %d: %w", p.Segment, p.Offset, ErrDamaged)
+		return s.cutOff(p)
 	} else if err != nil {
-		return nil, fmt.Errorf("reading from the journal: %w", err)
+		return fmt.Errorf("reading from the journal: %w", err)
 	}
-	blob := b[blobHeader:]
 	if binary.LittleEndian.Uint32(b) != p.Length ||
-		binary.LittleEndian.Uint32(b[4:]) != crc32.Update(s.salt, castagnoli, blob) {
-		return nil, fmt.Errorf("segment %08x at %d: %w", p.Segment, p.Offset, ErrDamaged)
+		binary.LittleEndian.Uint32(b[4:]) != crc32.Update(s.salt, castagnoli, b[Overhead:]) {
+		return fmt.Errorf("segment %08x at %d: %w", p.Segment, p.Offset, ErrDamaged)
 	}
-	return blob, nil
+	return nil
+}
+
+func (s *segment) cutOff(p Place) error {
+	return fmt.Errorf("segment %08x is cut off before %d: %w", p.Segment, p.Offset, ErrDamaged)
 }

@@ -72,7 +72,7 @@ func (b *book) commit(blobs ...[]byte) written {
 func (b *book) try(blobs ...[]byte) (written, error) {
 	size := 64
 	for _, data := range blobs {
-		size += len(data) + blobHeader
+		size += len(data) + Overhead
 	}
 	f, err := b.Begin(size)
 	if err != nil {

@@ -65,7 +65,7 @@ func TestWhatWasBegunIsCommittedOnAFullDisk(t *testing.T) {
 	t.Cleanup(func() { must(t, unix.Unmount(disk, unix.MNT_DETACH)) })
 	b := begin(t, disk, little())
 	const size = 500_000
-	f, err := b.Begin(size + blobHeader)
+	f, err := b.Begin(size + Overhead)
 	must(t, err)
 	hog, err := os.Create(filepath.Join(disk, "hog"))
 	must(t, err)

@@ -90,7 +90,7 @@ func TestAFrameWithinABodyIsNone(t *testing.T) {
 			b.fill(2, 100)
 			genuine := b.frames[1]
 			own := files(t, b.dir)[filepath.Base(segmentName(b.dir, 1))][genuine.start.Offset:genuine.end]
-			at := b.Tail().Offset + frameHeader + blobHeader + shift
+			at := b.Tail().Offset + frameHeader + Overhead + shift
 			outer := b.commit(slices.Concat(make([]byte, shift), forge(own, at), make([]byte, 64)))
 			b.fill(1, 100)
 			holds(t, copied(t, b.dir), b.opts, b.frames)
