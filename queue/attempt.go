@@ -106,6 +106,9 @@ func (d *Dispatcher) decide(a *attempt, r Result) verdict {
 	// it delivered.
 	recent := a.changes == d.health.changes
 	rerouted := a.target.Route != d.target.Route
+	if !rerouted && r.Status == http.StatusTooManyRequests {
+		d.pace.pause(r.RetryAfter, now) // whatever else the answer means
+	}
 	switch {
 	case r.delivered():
 		d.pace.delivered()
@@ -120,6 +123,7 @@ func (d *Dispatcher) decide(a *attempt, r Result) verdict {
 		d.stored.outage = false
 		return judge(a.target.Policy, r, h, inOutage)
 	case d.health.outage != nil || !recent || rerouted:
+		d.holdProbes()
 		return judge(a.target.Policy, r, h, inOutage)
 	case !a.target.blames(r):
 		d.health.answered()
@@ -155,6 +159,7 @@ func (d *Dispatcher) refunded(id ID, h History) History {
 // outageBegan takes back what was charged to the messages. Those in flight have
 // their histories in memory, all others in the engine.
 func (d *Dispatcher) outageBegan() {
+	d.holdProbes()
 	o := *d.health.outage
 	d.current = 0
 	for id, r := range d.health.refunds() {
@@ -163,6 +168,16 @@ func (d *Dispatcher) outageBegan() {
 	}
 	d.stored.outage, d.stored.ready = false, false
 	d.news = append(d.news, func() { d.observer.OutageBegan(o, false) })
+	d.replan()
+}
+
+// holdProbes lets a pause that the endpoint asked for hold in an outage too.
+func (d *Dispatcher) holdProbes() {
+	if d.health.outage == nil || !d.pace.pausedUntil.After(d.health.nextProbe) {
+		return
+	}
+	d.health.postpone(d.pace.pausedUntil)
+	d.stored.outage = false
 	d.replan()
 }
 

@@ -110,6 +110,7 @@ func (d *Dispatcher) SetTarget(t Target) {
 	d.target = newTarget(t)
 	d.pace.setLimit(t.Concurrency)
 	if d.health.rerouted(t.Route, time.Now()) {
+		d.pace.pausedUntil = time.Time{}
 		d.stored.outage = false
 	}
 	d.replan()

@@ -197,6 +197,12 @@ func (h *health) rerouted(route string, now time.Time) bool {
 	return true
 }
 
+// postpone notes that there is to be no probe before a time.
+func (h *health) postpone(until time.Time) {
+	h.nextProbe = until
+	h.outage.NextProbe = until.Round(0)
+}
+
 func (h *health) probeAfter(delay time.Duration, now time.Time) {
 	h.nextProbe = now.Add(delay)
 	h.outage.NextProbe = h.nextProbe.Round(0)

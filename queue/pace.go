@@ -34,10 +34,10 @@ func (p *pace) setLimit(limit int) {
 	p.limit, p.window, p.double = limit, min(p.window, limit), min(p.double, limit)
 }
 
-// restart begins with one, after an outage.
+// restart begins with one, after an outage. A pause that is not over goes on.
 func (p *pace) restart() {
 	p.window, p.progress, p.double = 1, 0, p.limit
-	p.rounds, p.pausedUntil = 0, time.Time{}
+	p.rounds = 0
 }
 
 func (p *pace) delivered() {
@@ -66,11 +66,15 @@ func (p *pace) throttled(began time.Time, retryAfter time.Duration, b Backoff, n
 		p.window = max(1, p.window/2)
 		p.double, p.progress = p.window, 0
 	}
-	pause := retryAfter
-	if pause <= 0 {
-		pause = b.Delay(p.rounds)
+	if retryAfter <= 0 {
+		retryAfter = b.Delay(p.rounds)
 	}
-	if until := now.Add(min(pause, longestPause)); until.After(p.pausedUntil) {
+	p.pause(retryAfter, now)
+}
+
+// pause begins a pause, or lengthens the one that is.
+func (p *pace) pause(d time.Duration, now time.Time) {
+	if until := now.Add(min(d, longestPause)); until.After(p.pausedUntil) {
 		p.pausedUntil = until
 	}
 }

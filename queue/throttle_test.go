@@ -41,6 +41,37 @@ func TestA429PausesTheEndpointForAsLongAsItAsks(t *testing.T) {
 	}
 }
 
+// Attempts that were under way when an endpoint asked for a pause may open an outage,
+// and one may even end it. The endpoint is left alone all the same.
+func TestAPauseHoldsInAnOutageToo(t *testing.T) {
+	for name, last := range map[string]queue.Result{"that goes on": offline, "that ends": ok} {
+		t.Run(name, func(t *testing.T) {
+			open(t, ok, func(s *site) {
+				answers := []queue.Result{{Status: 429, RetryAfter: time.Minute}, offline, offline, offline, last}
+				s.target.Concurrency = len(answers)
+				ids := s.publish(len(answers))
+				s.respond(func(ctx context.Context, m *queue.Message, attempt int) queue.Result {
+					n := slices.Index(ids, m.ID)
+					if attempt > 1 {
+						return ok
+					}
+					return after(time.Duration(n+1)*time.Second, answers[n])(ctx, m, attempt)
+				})
+				s.start()
+				s.pass(time.Minute)
+				if n := len(s.seen().began); n != 1 {
+					s.Fatalf("%d outages began", n)
+				}
+				if n := len(s.took()) - len(answers); n != 0 {
+					s.Errorf("%d attempts were made in the pause", n)
+				}
+				s.pass(2 * time.Minute)
+				s.counts(0, int64(len(answers)), 0)
+			})
+		})
+	}
+}
+
 func TestAReceiveThatWaitsEndsWhenAPauseBegins(t *testing.T) {
 	open(t, ok, func(s *site) {
 		s.respond(after(time.Second, queue.Result{Status: 429, RetryAfter: time.Minute}))

@@ -27,6 +27,14 @@ type Memory struct {
 	// before the first use.
 	MaxSize int64
 
+	// Now is the wall clock, by which windows and retention go. Default: time.Now.
+	// Set it before the first use.
+	Now func() time.Time
+
+	// Forgets says that settlements become durable only with the next write that
+	// is, however long that takes. Set it before the first use.
+	Forgets bool
+
 	mu     sync.Mutex
 	live   *state           // what callers see
 	disk   *state           // what a crash leaves
@@ -35,36 +43,6 @@ type Memory struct {
 	lines  map[string]*line // of messages to hand out, by endpoint
 	closed chan struct{}
 }
-
-// A Step is something that Memory is about to do, by which faults are chosen.
-type Step struct {
-	Op       Op
-	Endpoint string
-	ID       queue.ID // of the message, if it is about one
-}
-
-// Op names the method of the queue or of a lease that makes a step.
-type Op string
-
-// The steps. All but OpReceive and OpProbe write; a Fault that does not apply
-// one of these two must return an error.
-const (
-	OpPublish   Op = "publish"
-	OpReceive   Op = "receive"
-	OpProbe     Op = "probe"
-	OpMakeReady Op = "make ready"
-	OpSetOutage Op = "set outage"
-	OpAck       Op = "ack"
-	OpNack      Op = "nack"
-	OpBury      Op = "bury"
-	OpRedrive   Op = "redrive"
-	OpDiscard   Op = "discard"
-	OpForget    Op = "forget"
-	OpMove      Op = "move"
-)
-
-// writeBehind is how long a settlement may stay forgettable.
-const writeBehind = 20 * time.Millisecond
 
 // NewMemory returns an empty queue.
 func NewMemory() *Memory { return openMemory(newState()) }
@@ -94,32 +72,6 @@ func (q *Memory) Close() error {
 	return nil
 }
 
-// Crash ends the queue as a crash of the process would: what is not durable is
-// lost. For those who still use it, it is closed.
-func (q *Memory) Crash() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.isClosed() {
-		return
-	}
-	q.behind = nil
-	q.stopFlush()
-	close(q.closed)
-}
-
-// Reopen returns a new queue with what q left, which must be closed or crashed.
-// The faults and the limit are those of q.
-func (q *Memory) Reopen() *Memory {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if !q.isClosed() {
-		panic("queuetest: Reopen of a queue that is open")
-	}
-	r := openMemory(q.disk.clone())
-	r.Fault, r.MaxSize = q.Fault, q.MaxSize
-	return r
-}
-
 // Publish implements [queue.Publisher].
 func (q *Memory) Publish(ctx context.Context, p queue.Publication) (queue.Receipt, error) {
 	if err := ctx.Err(); err != nil {
@@ -136,7 +88,7 @@ func (q *Memory) Publish(ctx context.Context, p queue.Publication) (queue.Receip
 	if !apply {
 		return queue.Receipt{}, fault
 	}
-	now := time.Now()
+	now := q.now()
 	replaced, known := q.live.lookUp(m.Endpoint, p.Keys, now)
 	if known != nil {
 		return queue.Receipt{Outcome: queue.Duplicate, ID: *known}, fault
@@ -249,69 +201,6 @@ func (q *Memory) SetOutage(_ context.Context, endpoint string, o *queue.Outage) 
 	})
 }
 
-// step asks for a fault.
-func (q *Memory) step(op Op, endpoint string, id queue.ID) (apply bool, err error) {
-	if q.Fault == nil {
-		return true, nil
-	}
-	return q.Fault(Step{Op: op, Endpoint: endpoint, ID: id})
-}
-
-// write runs apply under the lock, unless a fault or the end of the queue is in
-// the way.
-func (q *Memory) write(op Op, endpoint string, id queue.ID, apply func() error) error {
-	wanted, fault := q.step(op, endpoint, id)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.isClosed() {
-		return queue.ErrClosed
-	}
-	if !wanted {
-		return fault
-	}
-	if err := apply(); err != nil {
-		return err
-	}
-	return fault
-}
-
-// commit makes a change durable, and all before it.
-func (q *Memory) commit(change func(*state)) {
-	q.writeOut()
-	change(q.live)
-	change(q.disk)
-}
-
-// settle makes a change that is durable a little later.
-func (q *Memory) settle(change func(*state)) {
-	change(q.live)
-	q.behind = append(q.behind, change)
-	if q.flush == nil {
-		q.flush = time.AfterFunc(writeBehind, func() {
-			q.mu.Lock()
-			defer q.mu.Unlock()
-			if !q.isClosed() {
-				q.writeOut()
-			}
-		})
-	}
-}
-
-func (q *Memory) writeOut() {
-	for _, change := range q.behind {
-		change(q.disk)
-	}
-	q.behind = nil
-	q.stopFlush()
-}
-
-func (q *Memory) stopFlush() {
-	if q.flush != nil {
-		q.flush.Stop()
-		q.flush = nil
-	}
-}
-
 // makeRoom erases kept messages, those with the least time left first, until
 // the message fits.
 func (q *Memory) makeRoom(p queue.Publication, now time.Time) error {
@@ -334,6 +223,14 @@ func (q *Memory) makeRoom(p queue.Publication, now time.Time) error {
 		}
 		q.commit(func(s *state) { delete(s.endpoint(from).kept, id) })
 	}
+}
+
+// now is the wall-clock time.
+func (q *Memory) now() time.Time {
+	if q.Now == nil {
+		return time.Now()
+	}
+	return q.Now()
 }
 
 func (q *Memory) line(endpoint string) *line {

@@ -22,7 +22,7 @@ func (q *Memory) Endpoints(context.Context) (map[string]queue.Stats, error) {
 	if q.isClosed() {
 		return nil, queue.ErrClosed
 	}
-	now := time.Now()
+	now := q.now()
 	q.settle(func(s *state) { s.sweep(now) })
 	all := make(map[string]queue.Stats)
 	for name, e := range q.live.endpoints {
@@ -90,7 +90,7 @@ func (q *Memory) list(endpoint string, choose func(*endpointState) []settled) it
 			yield(queue.Settled{}, queue.ErrClosed)
 			return
 		}
-		now := time.Now()
+		now := q.now()
 		q.settle(func(s *state) { s.sweep(now) })
 		chosen := choose(q.live.endpoint(endpoint))
 		q.mu.Unlock()
@@ -113,7 +113,7 @@ func (q *Memory) DeadLetter(_ context.Context, endpoint string, id queue.ID) (qu
 		return queue.Settled{}, queue.ErrClosed
 	}
 	d, ok := q.live.endpoint(endpoint).dead[id]
-	if !ok || expired(d, time.Now()) {
+	if !ok || expired(d, q.now()) {
 		return queue.Settled{}, fmt.Errorf("dead letter %s: %w", id, queue.ErrNotFound)
 	}
 	return d.Settled, nil
@@ -125,7 +125,7 @@ func (q *Memory) Redrive(_ context.Context, endpoint string, id queue.ID) error 
 }
 
 func (q *Memory) redrive(endpoint string, id queue.ID) error {
-	now := time.Now()
+	now := q.now()
 	if err := q.mustBeDead(endpoint, id, now); err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (q *Memory) RedriveAll(ctx context.Context, endpoint string) (int, error) {
 // Discard implements [queue.Admin].
 func (q *Memory) Discard(_ context.Context, endpoint string, id queue.ID) error {
 	return q.write(OpDiscard, endpoint, id, func() error {
-		if err := q.mustBeDead(endpoint, id, time.Now()); err != nil {
+		if err := q.mustBeDead(endpoint, id, q.now()); err != nil {
 			return err
 		}
 		q.commit(func(s *state) { s.discard(endpoint, id) })
@@ -179,7 +179,7 @@ func (q *Memory) mustBeDead(endpoint string, id queue.ID, now time.Time) error {
 // Forget implements [queue.Admin].
 func (q *Memory) Forget(_ context.Context, endpoint string, kind queue.KeyKind, hash [32]byte) error {
 	return q.write(OpForget, endpoint, queue.ID{}, func() error {
-		dead, known := q.live.lookUp(endpoint, []queue.Key{{Kind: kind, Hash: hash}}, time.Now())
+		dead, known := q.live.lookUp(endpoint, []queue.Key{{Kind: kind, Hash: hash}}, q.now())
 		if known == nil && len(dead) == 0 {
 			return fmt.Errorf("key: %w", queue.ErrNotFound)
 		}
@@ -192,7 +192,7 @@ func (q *Memory) Forget(_ context.Context, endpoint string, kind queue.KeyKind, 
 func (q *Memory) Move(_ context.Context, from, to string) (int, error) {
 	var moved int
 	err := q.write(OpMove, from, queue.ID{}, func() error {
-		now := time.Now()
+		now := q.now()
 		q.settle(func(s *state) { s.sweep(now) })
 		switch e, ok := q.live.endpoints[from]; {
 		case !ok || e.empty(now):

@@ -19,7 +19,7 @@ type lease struct {
 
 // Ack implements [queue.Lease].
 func (l *lease) Ack(keep time.Duration) error {
-	now := time.Now()
+	now := l.q.now()
 	return l.settle(OpAck, func(s *state) { s.ack(l.endpoint, l.seq, keep, now) })
 }
 
@@ -31,7 +31,7 @@ func (l *lease) Nack(delay time.Duration, h queue.History) error {
 
 // Bury implements [queue.Lease].
 func (l *lease) Bury(reason string, h queue.History, keep time.Duration) error {
-	now := time.Now()
+	now := l.q.now()
 	return l.settle(OpBury, func(s *state) { s.bury(l.endpoint, l.seq, reason, h, keep, now) })
 }
 

@@ -120,7 +120,7 @@ func (c *checker) invention(m *message) {
 func (c *checker) strangers() {
 	for what, keys := range map[string]map[string]bool{"waiting": c.end.Waiting, "dead": c.end.Dead} {
 		for key := range keys {
-			if m := c.ledger.messages[key]; m == nil || len(m.sums) == 0 {
+			if c.ledger.messages[key] == nil {
 				c.found = append(c.found, Violation{Invention, key, "it is " + what + " and was never sent"})
 			}
 		}
@@ -140,13 +140,14 @@ func (c *checker) sameness(m *message) {
 	}
 }
 
-// repetition: each further success needs a fault of its own, which came while the
-// one before was under way or not yet noted.
+// repetition: each further attempt after a success needs a fault of its own, which
+// came while the success was under way or not yet noted. So does a success that is
+// forgotten in the end.
 func (c *checker) repetition(m *message) {
 	var before *Attempt
 	for i := range m.attempts {
 		a := &m.attempts[i]
-		if before != nil && !c.excused(*before, *a) {
+		if before != nil && !c.excused(*before, a.Began) {
 			c.violated(Repetition, "delivered in attempt %d, and tried again %v later, with no fault between",
 				before.Number, a.Began.Sub(before.Ended).Round(time.Millisecond))
 		}
@@ -154,12 +155,24 @@ func (c *checker) repetition(m *message) {
 			before = a
 		}
 	}
+	if before == nil {
+		return
+	}
+	for what, keys := range map[string]map[string]bool{"waits": c.end.Waiting, "is dead": c.end.Dead} {
+		if keys[c.key] && !slices.ContainsFunc(c.ledger.faults, func(f fault) bool { return c.forgets(f, *before) }) {
+			c.violated(Repetition, "delivered in attempt %d, and %s in the end, with no fault between", before.Number, what)
+		}
+	}
 }
 
-func (c *checker) excused(success, next Attempt) bool {
-	return slices.ContainsFunc(c.ledger.faults, func(f fault) bool {
-		return f.ended.After(success.Began) && f.began.Before(success.Ended.Add(c.noted)) && next.Ended.After(f.began)
-	})
+// excused reports whether a fault explains that another attempt began after one.
+func (c *checker) excused(first Attempt, next time.Time) bool {
+	return slices.ContainsFunc(c.ledger.faults, func(f fault) bool { return c.forgets(f, first) && !next.Before(f.began) })
+}
+
+// forgets reports whether the inbox may know nothing of the attempt after the fault.
+func (c *checker) forgets(f fault, a Attempt) bool {
+	return f.ended.After(a.Began) && f.began.Before(a.Ended.Add(c.noted))
 }
 
 func (c *checker) intrusion(m *message) {
@@ -174,11 +187,12 @@ func (c *checker) intrusion(m *message) {
 	}
 }
 
-// haste: attempts that a fault came between need not know of each other.
+// haste: attempts that a fault came between need not know of each other, nor need
+// those of different messages, which are sameness's concern.
 func (c *checker) haste(m *message) {
 	for i := 1; i < len(m.attempts); i++ {
 		a, b := m.attempts[i-1], m.attempts[i]
-		if a.Succeeded() || c.excused(a, b) {
+		if a.Succeeded() || a.Message != b.Message || c.excused(a, b.Began) {
 			continue
 		}
 		if a.Number > 0 && b.Number > 0 && b.Number <= a.Number {

@@ -12,7 +12,7 @@
 //	I3 sameness    what was sent twice with one key is one message
 //	I4 repetition  it is delivered twice only if a fault came between
 //	I5 intrusion   what was refused is not delivered
-//	I6 haste       no attempt comes before its time, and each has the next number
+//	I6 haste       no attempt comes before its time, and its number is higher
 //	I7 grudge      what was answered 503 is accepted when it is sent again
 //	I8 growth      what is bounded stays within its bound
 //
@@ -58,9 +58,9 @@ func (m *message) accepted() bool { return m.answers[http.StatusAccepted] > 0 }
 
 // An Attempt is one try to deliver a message, as the application saw it.
 type Attempt struct {
-	Number       int    // that it was said to be, counted from 1; 0 if nothing was said
-	Message      string // the id that the inbox gave the message; empty if nothing was said
-	Began, Ended time.Time
+	Number       int           // that it was said to be, counted from 1; 0 if nothing was said
+	Message      string        // the id that the inbox gave the message; empty if nothing was said
+	Began, Ended time.Time     // it ends with the answer, or when the inbox hangs up
 	Status       int           // that it was answered with; 0 if it was not
 	RetryAfter   time.Duration // that it was answered with
 }
@@ -99,10 +99,7 @@ func (l *Ledger) Answered(key string, status int) {
 func (l *Ledger) Tried(key string, body []byte, a Attempt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	m := l.messages[key]
-	if m == nil {
-		m = l.message(key) // I2 says so: nothing of it was sent
-	}
+	m := l.message(key)
 	if !m.sums[sha256.Sum256(body)] {
 		a.Message = inventedBody
 	}
@@ -114,7 +111,7 @@ const inventedBody = "\x00invented"
 
 // Fault notes that something was done to the inbox, from when until when: a kill,
 // a power cut, a failing disk. What was under way, or not yet noted, may be
-// delivered again.
+// delivered again. It ends when the application has seen all that was begun before.
 func (l *Ledger) Fault(began, ended time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -155,7 +152,9 @@ func (l *Ledger) Counts() (c Counts) {
 	defer l.mu.Unlock()
 	c.Faults = len(l.faults)
 	for _, m := range l.messages {
-		c.Sent++
+		if len(m.sums) > 0 {
+			c.Sent++
+		}
 		c.Attempts += len(m.attempts)
 		if m.accepted() {
 			c.Accepted++
