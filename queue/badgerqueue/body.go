@@ -87,7 +87,7 @@ func (op *chunks) apply(b *batch) error {
 		op.known = queue.Receipt{Outcome: queue.Duplicate, ID: found.id}
 		return nil
 	}
-	if err := b.roomFor(p.endpoint, op.size-found.freed(), p.share); err != nil {
+	if err := b.roomFor(p.endpoint, op.size, found.freed(), p.share); err != nil {
 		return err
 	}
 	for _, d := range op.data {

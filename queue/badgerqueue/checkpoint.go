@@ -111,9 +111,17 @@ func (c *checkpointer) committed(end journal.Position, bytes int64) {
 	}
 }
 
-// sync makes durable what is in the database.
+// errNotSynced: nobody knows what of a file is on the disk, and never will. The kernel
+// tells only once that it could not write a page: the next sync would succeed.
+var errNotSynced = errors.New("not synced")
+
+// sync makes durable what is in the database. If that fails, the queue does: the next
+// checkpoint would drop what the journal has and the database may not.
 func (c *checkpointer) sync() error {
 	if err := c.q.index.flush(); err != nil {
+		return err
+	}
+	if err := c.q.Err(); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -123,7 +131,9 @@ func (c *checkpointer) sync() error {
 	if applied == from {
 		return nil // as it was
 	}
-	if err := syncIndex(c.q.opts.Dir, c.q.opts.sync); err != nil {
+	if err := syncIndex(c.q.opts.Dir, c.q.opts.sync); errors.Is(err, errNotSynced) {
+		return c.q.poison(fmt.Errorf("syncing the database: %w", err))
+	} else if err != nil {
 		return fmt.Errorf("syncing the database: %w", err)
 	}
 	c.mu.Lock()
@@ -182,8 +192,10 @@ func syncIndex(dir string, sync func(*os.File) error) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(sync(f), f.Close()); err != nil {
-			return err
+		err = sync(f)
+		_ = f.Close() // it was only read
+		if err != nil {
+			return fmt.Errorf("%w: %w", errNotSynced, err)
 		}
 	}
 	return nil

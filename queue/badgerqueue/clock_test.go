@@ -113,7 +113,6 @@ func TestAKeyIsKnownForAsLongAsItsMessageWaits(t *testing.T) {
 		must(t, q.Close())
 		time.Sleep(30 * 24 * time.Hour)
 		q = openTest(t, q.opts)
-		time.Sleep(time.Minute)
 		publish(t, q, queue.Duplicate, p("fresh"))
 		publish(t, q, queue.Duplicate, p("retrying"))
 

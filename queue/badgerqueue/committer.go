@@ -3,11 +3,14 @@
 package badgerqueue
 
 import (
+	"errors"
 	"runtime"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue/journal"
 )
 
 // A committer is the only writer. What waits when it looks becomes one
@@ -24,6 +27,7 @@ type committer struct {
 	behind   int  // of those waiting, the ones that nobody waits for
 	pressing bool // somebody waits, or it is time
 	busy     bool // with what it cut
+	troubled bool // it could not write the last time, and said so
 	closing  bool
 	err      error // why nothing is written any more
 
@@ -124,8 +128,8 @@ func (c *committer) run() {
 			if len(ops) == 0 {
 				break
 			}
-			if !c.q.space.mayWrite() {
-				c.postpone(ops)
+			if !c.q.space.mayWrite() || c.q.index.isFull() {
+				c.postpone(ops, errDiskLow)
 				continue
 			}
 			c.commit(ops)
@@ -140,11 +144,11 @@ func (c *committer) run() {
 }
 
 // cut takes the operations of the next batch: all that wait, if anything
-// presses, as far as they fit into a transaction.
+// presses, as far as they fit into a frame.
 func (c *committer) cut() []operation {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.busy = c.pressing
+	c.busy = c.pressing && len(c.waiting) > 0
 	if !c.pressing {
 		return nil
 	}
@@ -195,7 +199,7 @@ func behind(op operation) bool {
 }
 
 // commit applies the operations and makes them durable, or poisons the queue.
-// Those that the transaction has no more room for are put back.
+// Those that the frame has no more room for are put back.
 func (c *committer) commit(ops []operation) {
 	if err := c.q.Err(); err != nil {
 		for _, op := range ops {
@@ -204,14 +208,20 @@ func (c *committer) commit(ops []operation) {
 		return
 	}
 
-	begun := time.Now()
 	b, err := c.q.newBatch(len(ops), sizeOf(ops))
 	if err != nil {
 		// Nothing was written. It may be for want of space, or of open files.
-		c.q.log.Error("the journal cannot be written for now", zap.Error(err))
-		c.postpone(ops)
+		if !c.troubled {
+			c.q.log.Error("the journal cannot be written for now", zap.Error(err))
+		}
+		c.troubled = true
+		if errors.Is(err, journal.ErrNoSpace) {
+			err = errDiskLow
+		}
+		c.postpone(ops, err)
 		return
 	}
+	c.troubled = false
 	defer b.close()
 	refused := make([]error, 0, len(ops))
 	for _, op := range ops {
@@ -224,10 +234,12 @@ func (c *committer) commit(ops []operation) {
 	c.putBack(ops[len(refused):])
 	ops = ops[:len(refused)]
 	touched := b.touched
+	begun := time.Now()
 	if err := b.finish(); err != nil {
 		c.failed(ops, err)
 		return
 	}
+	took := time.Since(begun)
 	b.show()
 	c.q.scheduler.committed(touched)
 	for i, op := range ops {
@@ -235,12 +247,12 @@ func (c *committer) commit(ops []operation) {
 	}
 	c.q.reclaimer.written.Add(b.bytes)
 	c.q.commits.note(c.q.state.commits)
-	if c.q.opts.OnCommit != nil {
+	if c.q.opts.OnCommit != nil && !b.empty() {
 		c.q.opts.OnCommit(CommitStats{
 			Messages:   b.messages,
 			Operations: len(ops),
 			Bytes:      b.bytes,
-			Duration:   time.Since(begun),
+			Duration:   took,
 		})
 	}
 }
@@ -269,11 +281,11 @@ func (c *committer) fail(err error) {
 	c.pressNow()
 }
 
-// postpone is called when so little of the disk is free that nothing may be
-// written. It refuses what somebody waits for, and puts the rest back for
+// postpone is called when nothing can be written for now. It refuses what somebody
+// waits for, and puts the rest back for
 // another try in a moment. Closing, it gives that up: the messages are waiting,
 // and bodies without an owner are erased, when the queue is next opened.
-func (c *committer) postpone(ops []operation) {
+func (c *committer) postpone(ops []operation, cause error) {
 	var later, refused []operation
 	for _, op := range ops {
 		if behind(op) {
@@ -290,7 +302,7 @@ func (c *committer) postpone(ops []operation) {
 	}
 	c.mu.Unlock()
 	for _, op := range refused {
-		op.done(errDiskLow)
+		op.done(cause)
 	}
 }
 

@@ -105,6 +105,7 @@ func TestSettlementsAreDurableWithin20ms(t *testing.T) {
 		var c commits
 		q := openTest(t, Options{Dir: dir, OnCommit: c.note})
 		give(t, q, "here", 3)
+		synctest.Wait() // for what is done at the start
 		before := c.Load()
 		for range 3 {
 			must(t, receive(t, q, "here").Lease.Ack(0))
@@ -197,7 +198,7 @@ func TestAFullDiskKeepsTrackOfWhatWaits(t *testing.T) {
 
 		must(t, c.submitBehind(settled()))
 		must(t, c.submit(&change{finished: make(chan struct{})}))
-		c.postpone(cut)
+		c.postpone(cut, errDiskLow)
 		if n := len(c.waiting); n != 4 || c.behind != 3 || !c.pressing {
 			t.Errorf("%d operations wait, %d of them for nobody; pressing: %v", n, c.behind, c.pressing)
 		}
@@ -209,7 +210,7 @@ func TestAFullDiskKeepsTrackOfWhatWaits(t *testing.T) {
 		if len(again) != 4 || c.behind != 0 {
 			t.Errorf("%d operations are cut, and %d are left", len(again), c.behind)
 		}
-		c.postpone(again)
+		c.postpone(again, errDiskLow)
 		if n := len(c.waiting); n != 3 || c.behind != 3 || c.pressing {
 			t.Errorf("%d operations wait, %d of them for nobody; pressing: %v", n, c.behind, c.pressing)
 		}

@@ -3,35 +3,33 @@
 package badgerqueue
 
 import (
-	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"strings"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
 	"github.com/caddy-webhook-inbox/inbox/queue/queuetest"
+	"github.com/caddy-webhook-inbox/inbox/queue/queuetest/ledger"
 )
 
 // crashChild is the environment variable that makes the test binary a process
-// that uses a queue until it is killed. It writes a ledger to its output:
-//
-//	P id    a publish was acknowledged
-//	D id    a message was delivered
-//	A id    its ack returned
-//	B n     flush n begins
-//	F n     flush n ended: what was acked before B n is durable
+// that uses a queue until it is killed. It tells a [story].
 const crashChild = "BADGERQUEUE_CRASH_CHILD"
 
 // crashUnsynced is the environment variable that makes such a process one that
 // acknowledges what is not synced.
 const crashUnsynced = "BADGERQUEUE_CRASH_UNSYNCED"
+
+// crashHasty makes it one that acknowledges what it is about to publish.
+const crashHasty = "BADGERQUEUE_CRASH_HASTY"
 
 const crashes = 20
 
@@ -40,95 +38,62 @@ func TestNothingAcknowledgedIsLostWhenTheProcessIsKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some seconds")
 	}
-	dir := t.TempDir()
-	l := ledger{published: make(map[string]bool), delivered: make(map[string]int), durable: make(map[string]bool)}
-	for range crashes {
-		l.read(t, killed(t, dir))
-	}
-	t.Logf("%d published, %d deliveries, %d durable acks", len(l.published), l.deliveries, len(l.durable))
-	if len(l.published) == 0 || len(l.durable) == 0 {
+	s, q := crashed(t, crashes)
+	t.Logf("%+v, %d durable acks", s.Counts(), s.durable)
+	if len(s.acknowledged) == 0 || s.durable == 0 {
 		t.Fatal("the processes did nothing")
 	}
-
-	q := openTest(t, Options{Dir: dir, tune: asShipped})
 	if q.Lost() != 0 {
 		t.Errorf("%d commits are said to be lost", q.Lost())
 	}
-	waiting := stats(t, q, "here").Waiting
-	l.duplicates(t, q)
-	for range waiting {
-		d := receive(t, q, "here")
-		l.deliver(t, d.Message.ID.String())
-		must(t, d.Lease.Ack(0))
-	}
-	nothing(t, q, "here")
-	for id := range l.published {
-		if l.delivered[id] == 0 {
-			t.Errorf("%s was acknowledged and is lost", id)
-		}
+	for _, v := range s.Check(ledger.End{}) {
+		t.Error(v)
 	}
 	if s := stats(t, q, "here"); s.Waiting != 0 || s.Bytes != 0 {
 		t.Errorf("drained, the counters are %+v", s)
 	}
-}
-
-// A ledger is what several processes wrote before they were killed.
-type ledger struct {
-	published  map[string]bool
-	delivered  map[string]int
-	deliveries int
-	durable    map[string]bool // acked for good
-}
-
-func (l *ledger) read(t *testing.T, out []byte) {
-	t.Helper()
-	var acked []string
-	flushes := make(map[string][]string)
-	lines := bufio.NewScanner(bytes.NewReader(out))
-	for lines.Scan() {
-		what, id, ok := strings.Cut(lines.Text(), " ")
-		if !ok {
-			continue // cut off by the kill
+	for n, i := range rand.Perm(len(s.acknowledged)) { // keys are there if their messages are
+		if n == 500 {
+			break
 		}
-		switch what {
-		case "P":
-			l.published[id] = true
-		case "D":
-			l.deliver(t, id)
-		case "A":
-			acked = append(acked, id)
-		case "B":
-			flushes[id], acked = acked, nil
-		case "F":
-			for _, id := range flushes[id] {
-				l.durable[id] = true
-			}
-		default:
-			t.Fatalf("the process says %q", lines.Text())
-		}
+		publish(t, q, queue.Duplicate, queue.Publication{Message: sender.Message("here"), Keys: crashKey(s.acknowledged[i])})
 	}
 }
 
-func (l *ledger) deliver(t *testing.T, id string) {
-	t.Helper()
-	l.delivered[id]++
-	l.deliveries++
-	if l.durable[id] {
-		t.Errorf("%s was delivered again after its ack was durable", id)
-	}
-}
-
-// duplicates checks that keys are there if their messages are.
-func (l *ledger) duplicates(t *testing.T, q *Queue) {
-	t.Helper()
-	checked := 0
-	for id := range l.published {
-		publish(t, q, queue.Duplicate, queue.Publication{Message: sender.Message("here"), Keys: crashKey(id)})
-		if checked++; checked == 500 {
+// The test before would notice what is acknowledged before it is stored.
+func TestAKillLosesWhatIsAcknowledgedTooEarly(t *testing.T) {
+	t.Parallel()
+	var s *story
+	for range 10 { // a kill may come when nothing is under way
+		s, _ = crashed(t, 2, crashHasty+"=1")
+		if slices.ContainsFunc(s.Check(ledger.End{}), func(v ledger.Violation) bool { return v.Invariant == ledger.Loss }) {
 			return
 		}
 	}
+	t.Errorf("nothing is lost of %+v", s.Counts())
 }
+
+// crashed has several processes killed, one after the other, and returns what they
+// did and the queue that they left, of which everything was delivered then.
+func crashed(t *testing.T, times int, environment ...string) (*story, *Queue) {
+	t.Helper()
+	dir, s := t.TempDir(), newStory()
+	for range times {
+		s.read(t, killed(t, dir, environment...))
+	}
+	q := openTest(t, Options{Dir: dir, tune: asShipped})
+	for range stats(t, q, "here").Waiting {
+		d := receive(t, q, "here")
+		must(t, d.Lease.Ack(0))
+		s.begin(d.Message.ID.String(), sum(d.Message), 204)
+		s.end(d.Message.ID.String())
+	}
+	nothing(t, q, "here")
+	return s, q
+}
+
+// sum stands for the body in a story.
+func sum(m *queue.Message) string { return fmt.Sprintf("%x", sha256.Sum256(m.Request.Body)) }
 
 func crashKey(id string) []queue.Key { return []queue.Key{queuetest.Key(id, time.Hour)} }
 
@@ -166,13 +131,13 @@ func useUntilKilled(dir string) error {
 		return err
 	}
 	var mu sync.Mutex
-	note := func(what string, id any) error {
+	note := func(words ...any) error {
 		mu.Lock()
 		defer mu.Unlock()
-		_, err := fmt.Fprintf(os.Stdout, "%s %v\n", what, id)
+		_, err := fmt.Fprintln(os.Stdout, words...)
 		return err
 	}
-	ctx := context.Background()
+	ctx, hasty := context.Background(), os.Getenv(crashHasty) != ""
 	failed := make(chan error)
 	repeat := func(n int, do func() error) {
 		for range n {
@@ -187,8 +152,16 @@ func useUntilKilled(dir string) error {
 	}
 	repeat(16, func() error {
 		m := sender.Message("here")
+		if err := note("S", m.ID, sum(m)); err != nil {
+			return err
+		}
+		if hasty {
+			if err := note("P", m.ID); err != nil {
+				return err
+			}
+		}
 		_, err := q.Publish(ctx, queue.Publication{Message: m, Keys: crashKey(m.ID.String())})
-		if err != nil {
+		if err != nil || hasty {
 			return err
 		}
 		return note("P", m.ID)
@@ -198,10 +171,14 @@ func useUntilKilled(dir string) error {
 		if err != nil {
 			return err
 		}
-		if err := note("D", d.Message.ID); err != nil {
+		status := 204
+		if rand.N(10) == 0 {
+			status = 503
+		}
+		if err := note("D", d.Message.ID, sum(d.Message), status); err != nil {
 			return err
 		}
-		if rand.N(10) == 0 {
+		if status == 503 {
 			return d.Lease.Nack(rand.N(10*time.Millisecond), queue.History{Attempts: d.History.Attempts + 1})
 		}
 		if err := d.Lease.Ack(0); err != nil {

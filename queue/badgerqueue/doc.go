@@ -50,6 +50,10 @@
 //     ballast kept (space.go).
 //   - It passes over what it cannot read of a table: all of them are read at the
 //     start (tables.go), and the lines compared with the counters (missing.go).
+//   - It cuts its log off at a flipped bit: a replay begins with what is missing,
+//     however far back that is (replay.go, logs.go).
+//   - It deletes the tables that fell off its list: they are put on it again
+//     (unlisted.go).
 //   - Deleted keys have reappeared in the past: what is below the low-water mark
 //     of an endpoint is not delivered (line.go).
 //   - Tombstones make scans slow: every scan starts at a low-water mark.

@@ -14,10 +14,11 @@ import (
 // kept: those first that are kept for the shortest time from now. Dead letters
 // are never erased for room.
 func (b *batch) makeRoom(op *publication, freed int64) error {
-	return b.roomFor(op.endpoint, op.size-freed, op.share)
+	return b.roomFor(op.endpoint, op.size, freed, op.share)
 }
 
-func (b *batch) roomFor(e *endpoint, size, share int64) error {
+// roomFor makes room for a message of a size that takes the place of what is freed.
+func (b *batch) roomFor(e *endpoint, size, freed, share int64) error {
 	if !b.q.space.mayPublish() {
 		return errDiskLow
 	}
@@ -25,10 +26,11 @@ func (b *batch) roomFor(e *endpoint, size, share int64) error {
 	if size > limit {
 		return fmt.Errorf("%w: the message is larger than the queue", queue.ErrFull)
 	}
+	if share > 0 && size > share {
+		return fmt.Errorf("%w: the message is larger than the endpoint's share", queue.ErrFull)
+	}
+	size -= freed
 	if share > 0 {
-		if size > share {
-			return fmt.Errorf("%w: the message is larger than the endpoint's share", queue.ErrFull)
-		}
 		err := b.evict(e, func() bool { return e.tally.bytes+size <= share })
 		if err != nil {
 			return err
@@ -122,7 +124,7 @@ type victim struct {
 
 func (b *batch) openEvictor() *evictor {
 	if b.evictor == nil {
-		b.note(b.q.index.flush())
+		b.note(b.q.index.flushSurely())
 		tx := b.q.db.NewTransaction(false)
 		b.evictor = &evictor{
 			b:     b,

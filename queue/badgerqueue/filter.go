@@ -96,7 +96,7 @@ func spread(k key) (at, bits uint64) {
 
 // loadKeys fills the filter with the keys that are in the database.
 func (x *index) loadKeys() {
-	err := x.q.view(func(tx *badger.Txn) error {
+	err := x.q.glance(func(tx *badger.Txn) error {
 		it := tx.NewIterator(badger.IteratorOptions{Prefix: newKey(tableKeys)})
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -32,6 +33,7 @@ type index struct {
 	added   uint64           // batches so far
 	written uint64           // those of them that are in the database
 	asked   uint64           // somebody waits for so many
+	full    bool             // the disk, when it was last tried
 	closing bool
 	err     error
 
@@ -79,11 +81,12 @@ func (x *index) close() {
 }
 
 // add takes over the entries of a batch that is durable; end is where its frame
-// ends. It waits while there is too much to be written already.
+// ends. It waits while there is too much to be written already, but not until a full
+// disk has room: as long as that isFull, no further batch comes.
 func (x *index) add(entries map[string]entry, end journal.Position) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for x.err == nil && (len(x.pending.entries) > x.q.limits.entries/2 || x.pending.bytes > x.q.limits.bytes/2) {
+	for x.err == nil && x.crowded() && !(x.full && x.fits(entries)) {
 		x.changed.Wait()
 	}
 	x.pending.merge(entries)
@@ -92,6 +95,27 @@ func (x *index) add(entries map[string]entry, end journal.Position) {
 	if x.due() {
 		x.changed.Broadcast()
 	}
+}
+
+// crowded reports whether what is pending fills half a batch.
+func (x *index) crowded() bool {
+	return len(x.pending.entries) > x.q.limits.entries/2 || x.pending.bytes > x.q.limits.bytes/2
+}
+
+// fits reports whether a transaction can hold what is pending and these.
+func (x *index) fits(entries map[string]entry) bool {
+	bytes := x.pending.bytes
+	for k, e := range entries {
+		bytes += len(k) + len(e.value)
+	}
+	return len(x.pending.entries)+len(entries) <= 2*x.q.limits.entries && bytes <= x.q.limits.bytes*3/2
+}
+
+// isFull reports whether the disk was full when it was last tried.
+func (x *index) isFull() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.full
 }
 
 func (l *layer) merge(entries map[string]entry) {
@@ -121,7 +145,8 @@ func (x *index) due() bool {
 		len(x.pending.entries) >= min(layerSize, x.q.limits.entries/4) || x.pending.bytes >= x.q.limits.bytes/4
 }
 
-// run writes layers until close.
+// run writes layers until close. To a full disk it writes nothing: the journal has
+// it all.
 func (x *index) run() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -131,6 +156,13 @@ func (x *index) run() {
 		}
 		if x.err != nil || x.closing && x.added == x.written {
 			return
+		}
+		if !x.hasRoom() {
+			if x.closing {
+				return
+			}
+			x.awaitRoom()
+			continue
 		}
 		x.writing, x.pending = x.pending, layer{}
 		upTo, end := x.added, x.end
@@ -143,6 +175,32 @@ func (x *index) run() {
 			x.q.checkpointer.advance(end)
 		}
 		x.changed.Broadcast()
+	}
+}
+
+// hasRoom looks at the disk. Badger writes to a memory map, and would be killed by
+// a signal if there is no room for that.
+func (x *index) hasRoom() bool {
+	x.mu.Unlock()
+	ok := x.q.space.mayWrite()
+	x.mu.Lock()
+	return ok
+}
+
+// awaitRoom tells those who wait that the disk is full, and returns when it is time
+// to look again: somebody asks, or a second has passed.
+func (x *index) awaitRoom() {
+	x.full = true
+	x.changed.Broadcast()
+	again := time.AfterFunc(time.Second, func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.full = false
+		x.changed.Broadcast()
+	})
+	defer again.Stop()
+	for x.full && !x.closing {
+		x.changed.Wait()
 	}
 }
 
@@ -175,19 +233,38 @@ func (x *index) failed(err error) error {
 	return x.q.poison(fmt.Errorf("writing to the database: %w", err))
 }
 
-// flush returns when everything that was added is in the database.
+// flush returns when everything that was added is in the database, or errDiskLow if
+// the disk is full.
 func (x *index) flush() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	upTo := x.added
-	if x.written < upTo {
-		x.asked = max(x.asked, upTo)
-		x.changed.Broadcast()
-	}
+	upTo := x.ask()
 	for x.written < upTo && x.err == nil {
+		if x.full {
+			return errDiskLow
+		}
 		x.changed.Wait()
 	}
 	return x.err
+}
+
+// flushSurely is flush that waits until there is room.
+func (x *index) flushSurely() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for upTo := x.ask(); x.written < upTo && x.err == nil; {
+		x.changed.Wait()
+	}
+	return x.err
+}
+
+// ask asks for all that was added to be written, and returns how much that is.
+func (x *index) ask() (upTo uint64) {
+	if x.written < x.added {
+		x.asked, x.full = x.added, false
+		x.changed.Broadcast()
+	}
+	return x.added
 }
 
 // get returns what a key has, and when Badger drops it.

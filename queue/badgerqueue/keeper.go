@@ -36,6 +36,8 @@ func (i intervals) withDefaults() intervals {
 func startKeeper(q *Queue) *keeper {
 	ctx, cancel := context.WithCancel(context.Background())
 	k := &keeper{q: q, cancel: cancel, ended: make(chan struct{})}
+	// Before anything is published: keys that Badger dropped while nothing ran.
+	k.do(ctx, "keeping keys", q.refresh)
 	go k.run(ctx)
 	return k
 }
@@ -53,7 +55,6 @@ func (k *keeper) run(ctx context.Context) {
 	defer reclaim.Stop()
 
 	sweeper := newSweeper(k.q)
-	k.do(ctx, "keeping keys", k.q.refresh)
 	for {
 		select {
 		case <-ctx.Done():

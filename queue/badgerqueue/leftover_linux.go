@@ -6,15 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
 
-// removeEmptyLogs removes files that Badger had created, and not yet given a
-// length, when a crash came. It would fail to open them. A directory that is in
-// use is left alone.
-func removeEmptyLogs(dir string) (err error) {
+// whileUnused calls do while nobody else can use a directory. One that is in use is
+// left alone.
+func whileUnused(dir string, do func() error) (err error) {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
@@ -27,21 +25,5 @@ func removeEmptyLogs(dir string) (err error) {
 	case err != nil:
 		return fmt.Errorf("locking %s: %w", dir, err)
 	}
-	files, err := d.ReadDir(-1)
-	if err != nil {
-		return err
-	}
-	for _, f := range files {
-		if ext := filepath.Ext(f.Name()); ext != ".mem" && ext != ".vlog" {
-			continue
-		}
-		info, err := f.Info()
-		if err == nil && info.Size() == 0 {
-			err = os.Remove(filepath.Join(dir, f.Name()))
-		}
-		if err != nil {
-			return fmt.Errorf("removing an empty log: %w", err)
-		}
-	}
-	return nil
+	return do()
 }

@@ -4,6 +4,5 @@
 
 package badgerqueue
 
-// removeEmptyLogs does nothing where it is not known how Badger locks a
-// directory.
-func removeEmptyLogs(string) error { return nil }
+// whileUnused does nothing where it is not known how Badger locks a directory.
+func whileUnused(string, func() error) error { return nil }

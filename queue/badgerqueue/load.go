@@ -176,7 +176,6 @@ func (q *Queue) readFresh(v view, e *endpoint, p loadPlan, read *loaded) error {
 func (q *Queue) readRetries(tx *badger.Txn, p loadPlan, read *loaded) error {
 	it := tx.NewIterator(badger.IteratorOptions{Prefix: prefix(tableDue, p.number)})
 	defer it.Close()
-	now, wall := time.Now(), q.opts.Now()
 	for it.Seek(dueKey(p.number, p.horizon)); it.Valid(); it.Next() {
 		r := retry{place: placeOf(it.Item().Key())}
 		if r.place.due > 0 {
@@ -184,10 +183,7 @@ func (q *Queue) readRetries(tx *badger.Txn, p loadPlan, read *loaded) error {
 			if err != nil {
 				return err
 			}
-			// The clock may have been set since: nothing waits longer than
-			// it was told to.
-			left := timeOf(r.place.due).Sub(wall)
-			r.at = now.Add(max(0, min(left, delay)))
+			r.at = q.clock.at(timeOf(r.place.due), it.Item().Version(), delay)
 		}
 		if len(read.retries) >= p.count {
 			read.more, read.horizon = true, r

@@ -36,7 +36,7 @@ func Open(o Options) (*Queue, error) {
 }
 
 func open(o Options) (_ *Queue, err error) {
-	q := &Queue{opts: o, log: o.Logger}
+	q := &Queue{opts: o, log: o.Logger, clock: newSteadyClock(o.Now)}
 	if err := q.prepareDir(); err != nil {
 		return nil, err
 	}
@@ -48,7 +48,11 @@ func open(o Options) (_ *Queue, err error) {
 		q.log.Warn("free space is watched on Linux only: elsewhere a full disk can end the process")
 	}
 	b := o.badgerOptions()
-	if err := checkTables(b); err != nil {
+	if err := errors.Join(checkTables(b), checkLogs(o.Dir)); err != nil {
+		return nil, err
+	}
+	err = whileUnused(o.Dir, func() error { return errors.Join(removeEmptyLogs(o.Dir), cutLogs(o.Dir), listUnlisted(b, q.log)) })
+	if err != nil {
 		return nil, err
 	}
 	q.limits = limitsOf(b)
@@ -98,9 +102,6 @@ func open(o Options) (_ *Queue, err error) {
 }
 
 func openDB(b badger.Options) (*badger.DB, error) {
-	if err := removeEmptyLogs(b.Dir); err != nil {
-		return nil, err
-	}
 	db, err := badger.Open(b)
 	switch {
 	case err == nil:
@@ -128,9 +129,13 @@ func (q *Queue) recover(recorded uint64) error {
 		return err
 	}
 	before := q.state.state
-	replayed, err := q.replay()
+	replayed, err := q.replay(before.commits)
 	if err != nil {
 		return err
+	}
+	if had := before.commits; had < replayed.Begin.Number && replayed.Lost == 0 {
+		q.log.Warn("the database was damaged: what it lacked is from the journal again",
+			zap.Uint64("commits", replayed.Begin.Number-had))
 	}
 	if err := q.view(q.readState); err != nil {
 		return err
@@ -163,6 +168,7 @@ func (q *Queue) recover(recorded uint64) error {
 	if err := q.journal.Start(q.state.commits); err != nil {
 		return err
 	}
+	q.clock.before = q.db.MaxVersion()
 	q.checkpointer.begun(replayed.Begin, q.journal.Tail())
 	if q.lost > 0 {
 		return q.checkpointer.sync() // so that a restart does not miss them again

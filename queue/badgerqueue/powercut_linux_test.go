@@ -62,10 +62,10 @@ func powerCut(t *testing.T, environment ...string) (acknowledged, lost int) {
 	if out, err := exec.CommandContext(t.Context(), "mount", "-o", "loop", disk, mounted).CombinedOutput(); err != nil {
 		t.Skipf("it takes root and a loop device: %v: %s", err, out)
 	}
-	l := ledger{published: make(map[string]bool), delivered: make(map[string]int), durable: make(map[string]bool)}
+	s := newStory()
 	func() {
 		defer run("umount", mounted)
-		l.read(t, killed(t, filepath.Join(mounted, "queue"), environment...))
+		s.read(t, killed(t, filepath.Join(mounted, "queue"), environment...))
 		run("cp", "--sparse=always", disk, copied)
 	}()
 
@@ -73,7 +73,7 @@ func powerCut(t *testing.T, environment ...string) (acknowledged, lost int) {
 	defer run("umount", mounted)
 	q := openTest(t, Options{Dir: filepath.Join(mounted, "queue"), tune: asShipped})
 	defer func() { must(t, q.Close()) }()
-	for id := range l.published {
+	for _, id := range s.acknowledged {
 		r, err := q.Publish(t.Context(), queue.Publication{Message: sender.Message("here"), Keys: crashKey(id)})
 		must(t, err)
 		if r.Outcome != queue.Duplicate {
@@ -82,5 +82,5 @@ func powerCut(t *testing.T, environment ...string) (acknowledged, lost int) {
 			}
 		}
 	}
-	return len(l.published), lost
+	return len(s.acknowledged), lost
 }

@@ -75,7 +75,7 @@ func (q *Queue) nextProbe(ctx context.Context, e *endpoint, pick queue.Pick) (*h
 		var found candidate
 		if !halted && search.number != 0 {
 			var err error
-			if found, err = q.search(search); err != nil {
+			if found, err = q.search(search); err != nil && !errors.Is(err, errDiskLow) {
 				s.withdraw(l, w)
 				return nil, err
 			}

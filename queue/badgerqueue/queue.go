@@ -34,6 +34,7 @@ type Queue struct {
 	opts   Options
 	limits batchLimits
 	log    *zap.Logger
+	clock  steadyClock
 
 	journal      *journal.Journal
 	db           *badger.DB
@@ -93,8 +94,8 @@ func (q *Queue) SetLimits(maxSize, minFreeSpace int64) {
 }
 
 // poison makes the queue unavailable, and returns the error to say so. After a
-// failed commit nobody knows what is on the disk: Badger goes on to show the
-// entries that it could not sync, so that a retry would pass for a duplicate.
+// failed commit nobody knows what is on the disk, and a sync that is tried again
+// may succeed without having written anything.
 func (q *Queue) poison(cause error) error {
 	err := fmt.Errorf("%w: %w", queue.ErrUnavailable, cause)
 	if q.failure.CompareAndSwap(nil, &err) {
@@ -106,18 +107,55 @@ func (q *Queue) poison(cause error) error {
 	return q.Err()
 }
 
-// Close implements [queue.Queue]. It returns within about two seconds. If the
-// database is being compacted it takes longer to let go of the directory.
+// Close implements [queue.Queue]. It returns within about two seconds, or ten if the
+// disk is slow. If the database is being compacted, the disk is full, or the queue
+// failed, it takes longer to let go of the directory.
 func (q *Queue) Close() error {
 	err := queue.ErrClosed
 	q.closeOnce.Do(func() { err = q.close() })
 	return err
 }
 
-// patience is how long Close waits for a compaction.
+// patience is how long Close waits for what may take for ever: a compaction, room on
+// a full disk, or Badger, which tries to write a table until it can.
 const patience = 2 * time.Second
 
 func (q *Queue) close() error {
+	closed := make(chan error, 1)
+	go func() { closed <- q.shut() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(patience):
+	}
+	if q.healthy() {
+		select {
+		case err := <-closed:
+			return err
+		case <-time.After(4 * patience): // it is only slow
+		}
+	}
+	q.log.Warn("the directory is in use until the database is closed", zap.NamedError("failure", q.Err()))
+	go func() {
+		if err := <-closed; err != nil {
+			q.log.Error("closing the queue", zap.Error(err))
+		}
+	}()
+	return nil
+}
+
+// healthy reports whether the queue is closed as fast as the disk is.
+func (q *Queue) healthy() bool {
+	select {
+	case <-q.keeper.ended:
+		l, ok := q.db.Opts().Logger.(badgerLog)
+		return q.Err() == nil && q.space.mayWrite() && !(ok && l.unwritten.Load())
+	default:
+		return false // it compacts
+	}
+}
+
+func (q *Queue) shut() error {
 	q.gate.shut()
 	q.keeper.cancel()
 	q.scheduler.fail(queue.ErrClosed)
@@ -125,30 +163,10 @@ func (q *Queue) close() error {
 	q.committer.close(queue.ErrClosed)
 	q.gate.wait()
 	q.scheduler.stopTimers()
-
-	compacted := time.NewTimer(patience)
-	defer compacted.Stop()
-	select {
-	case <-q.keeper.ended:
-		return q.release()
-	case <-compacted.C:
-		q.log.Info("the directory is in use until the database is compacted")
-		go q.releaseLater()
-		return nil
-	}
-}
-
-func (q *Queue) releaseLater() {
 	<-q.keeper.ended
-	if err := q.release(); err != nil {
-		q.log.Error("closing the queue", zap.Error(err))
-	}
-}
-
-// release lets go of the directory.
-func (q *Queue) release() error {
 	err := q.seal()
 	q.index.close()
+	q.space.awaitRoom()
 	return errors.Join(err, q.journal.Close(), q.commits.close(), q.closeDB())
 }
 

@@ -23,7 +23,12 @@ func (q *Queue) recount() error {
 	r := recount{wanted: make(map[uint32]int64), endpoints: make(map[uint32]*counters)}
 	w := q.db.NewWriteBatch()
 	defer w.Cancel()
-	err := q.view(func(tx *badger.Txn) error {
+	// The database is not behind the journal for what is lost.
+	err := w.Set(stateKey(), q.state.encode())
+	if err != nil {
+		return fmt.Errorf("counting what is left: %w", err)
+	}
+	err = q.view(func(tx *badger.Txn) error {
 		for _, table := range []byte{tableFresh, tableRetrying, tableDead, tableKept} {
 			if err := r.count(tx, table); err != nil {
 				return err

@@ -13,11 +13,13 @@ import (
 	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue/journal"
 )
 
-// replay brings the database up to what the journal has.
-func (q *Queue) replay() (journal.Replay, error) {
+// replay brings the database up to what the journal has, from the given number of
+// commits, which it has now. It has fewer than at the last checkpoint if its log was
+// damaged: Badger cuts that off there, and says nothing.
+func (q *Queue) replay(commits uint64) (journal.Replay, error) {
 	w := q.db.NewWriteBatch()
 	defer w.Cancel()
-	done, err := q.journal.Replay(func(f journal.Replayed) error { return replayNotes(w, f.Notes) })
+	done, err := q.journal.ReplayAfter(commits, func(f journal.Replayed) error { return replayNotes(w, f.Notes) })
 	if err != nil {
 		return done, err
 	}

@@ -29,7 +29,7 @@ func (l *lease) Nack(delay time.Duration, h queue.History) error {
 		delay:   delay,
 		history: shorten(h),
 		at:      time.Now().Add(delay),
-		due:     millis(l.q.opts.Now().Add(delay)),
+		due:     millis(l.q.clock.now().Add(delay)),
 	})
 }
 

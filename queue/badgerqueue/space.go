@@ -112,6 +112,19 @@ func (s *space) mayWrite() bool {
 	return s.state != diskFull
 }
 
+// awaitRoom returns when the database can be closed: that writes to a memory map too.
+func (s *space) awaitRoom() {
+	for !s.mayWrite() && !s.isGone() {
+		time.Sleep(time.Second)
+	}
+}
+
+func (s *space) isGone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone
+}
+
 // mayPublish reports whether a message may be accepted, going by the last look.
 func (s *space) mayPublish() bool {
 	s.mu.Lock()

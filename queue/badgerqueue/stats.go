@@ -20,7 +20,11 @@ func (q *Queue) Endpoints(ctx context.Context) (map[string]queue.Stats, error) {
 	defer q.gate.leave()
 
 	all := make(map[string]queue.Stats)
-	err := q.view(func(tx *badger.Txn) error {
+	look := q.view
+	if !q.space.mayWrite() {
+		look = q.glance
+	}
+	err := look(func(tx *badger.Txn) error {
 		for _, e := range q.scheduler.statistics() {
 			present, err := e.present(tx, q.opts.Now())
 			if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 	"github.com/dgraph-io/badger/v4/table"
+	"github.com/dgraph-io/badger/v4/y"
 )
 
 // A flipped bit in a table would take messages away without a word: Badger's
@@ -39,9 +40,9 @@ func checkTables(b badger.Options) error {
 	slices.Sort(ids)
 	for _, id := range ids {
 		file := table.NewFilename(id, b.Dir)
-		damage, err := checkTable(file, id, tables[id].Compression)
+		_, damage, err := checkTable(file, id, tables[id].Compression)
 		if errors.Is(err, os.ErrNotExist) {
-			continue // Badger will say so
+			damage, err = errors.New("it is missing"), nil
 		}
 		if err != nil {
 			return fmt.Errorf("checking a table: %w", err)
@@ -63,26 +64,43 @@ func checkTables(b badger.Options) error {
 
 // listTables returns the tables that the database consists of. Other files are
 // what a crash left, and may be torn.
-func listTables(b badger.Options) (tables map[uint64]badger.TableManifest, err error) {
-	f, err := os.Open(filepath.Join(b.Dir, badger.ManifestFilename))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("listing the tables: %w", err)
-	}
-	m, _, err := badger.ReplayManifestFile(f, b.ExternalMagicVersion, b)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("listing the tables: %w", err)
-	}
-	return m.Tables, nil
+func listTables(b badger.Options) (map[uint64]badger.TableManifest, error) {
+	tables, _, err := readManifest(b)
+	return tables, err
 }
 
-// checkTable reads a table to its end.
-func checkTable(file string, id uint64, c options.CompressionType) (damage, err error) {
+// readManifest is listTables, and says where the list ends that can be read.
+func readManifest(b badger.Options) (tables map[uint64]badger.TableManifest, end int64, err error) {
+	f, err := os.Open(filepath.Join(b.Dir, badger.ManifestFilename))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, 0, checkEmpty(b.Dir)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("listing the tables: %w", err)
+	}
+	m, end, err := badger.ReplayManifestFile(f, b.ExternalMagicVersion, b)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, 0, fmt.Errorf("%w: %s: %w", errDamaged, badger.ManifestFilename, err)
+	}
+	return m.Tables, end, nil
+}
+
+// checkEmpty returns errDamaged if a directory without a list of tables has some:
+// Badger would begin with an empty database, and delete them.
+func checkEmpty(dir string) error {
+	tables, err := filesOf(dir, ".sst")
+	if err == nil && len(tables) > 0 {
+		err = fmt.Errorf("%w: %s is missing", errDamaged, badger.ManifestFilename)
+	}
+	return err
+}
+
+// checkTable reads a table to its end. It returns the version of the newest record of
+// the state in it.
+func checkTable(file string, id uint64, c options.CompressionType) (newest uint64, damage, err error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	// Badger panics at some of the values that are not possible.
 	defer func() {
@@ -91,7 +109,7 @@ func checkTable(file string, id uint64, c options.CompressionType) (damage, err 
 		}
 	}()
 	if err := checkFooter(data); err != nil {
-		return err, nil
+		return 0, err, nil
 	}
 	t, err := table.OpenInMemoryTable(data, id, &table.Options{
 		Compression: c,
@@ -99,18 +117,21 @@ func checkTable(file string, id uint64, c options.CompressionType) (damage, err 
 		ChkMode:     options.OnBlockRead,
 	})
 	if err != nil {
-		return err, nil
+		return 0, err, nil
 	}
 	it := t.NewIterator(table.NOCACHE)
 	defer func() { _ = it.Close() }() // there is no file
 	var last []byte
 	for it.Rewind(); it.Valid(); it.Next() {
 		last = append(last[:0], it.Key()...)
+		if bytes.Equal(y.ParseKey(last), stateKey()) {
+			newest = max(newest, y.ParseTs(last))
+		}
 	}
 	if !bytes.Equal(last, t.Biggest()) {
-		return errors.New("a block is not what was written"), nil
+		return 0, errors.New("a block is not what was written"), nil
 	}
-	return nil, nil
+	return newest, nil, nil
 }
 
 // checkFooter looks at the lengths at the end of a table, at which Badger would

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"slices"
 )
 
@@ -18,7 +19,7 @@ type Replayed struct {
 
 // A Replay is what became of one.
 type Replay struct {
-	Begin Position // where it began
+	Begin Position // where it began, unless the index lacked more
 	Lost  uint64   // frames that are missing before others that are there; at least
 	Last  uint64   // the number of the last one that is there; 0 if none is
 	Empty []uint32 // the segments behind it. If they have blobs, they are damaged
@@ -30,11 +31,21 @@ type Replay struct {
 // never committed, or cannot be told from what was not.
 //
 // What a replay has found is durable when it returns.
-func (j *Journal) Replay(apply func(Replayed) error) (done Replay, err error) {
+func (j *Journal) Replay(apply func(Replayed) error) (Replay, error) {
+	return j.ReplayAfter(math.MaxUint64, apply)
+}
+
+// ReplayAfter is Replay for an index that has no frame with a higher number than
+// has. If it should have more by now, the replay begins with the first frame that
+// it lacks, as far as there is one: those that were dropped are counted as lost.
+func (j *Journal) ReplayAfter(has uint64, apply func(Replayed) error) (done Replay, err error) {
 	if err := j.findLast(&done); err != nil {
 		return done, fmt.Errorf("replaying the journal: %w", err)
 	}
 	from := done.Begin
+	if has < from.Number {
+		from = Position{Number: has} // wherever that ends
+	}
 	last := from.Number
 	for _, number := range j.Segments() {
 		if number < from.Segment {

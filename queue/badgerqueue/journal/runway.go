@@ -126,6 +126,7 @@ func (j *Journal) nextSegment() error {
 			return err
 		}
 	}
+	j.active.retire()
 	j.mu.Lock()
 	j.active = next
 	j.segments[next.number] = next
