@@ -132,7 +132,7 @@ func apiError(err error) error {
 		status = http.StatusNotFound
 	case errors.Is(err, queue.ErrBusy):
 		status = http.StatusConflict
-	case errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrUnavailable):
+	case errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrFull):
 		status = http.StatusServiceUnavailable
 	}
 	return caddy.APIError{HTTPStatus: status, Err: err}

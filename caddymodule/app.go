@@ -84,6 +84,9 @@ func (App) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the app. It opens nothing.
 func (a *App) Provision(ctx caddy.Context) error {
+	if caddy.Exiting() {
+		return errExiting
+	}
 	a.log = ctx.Logger()
 	a.ready = make(chan struct{})
 	a.done = ctx.Done()
@@ -170,6 +173,11 @@ func (a *App) Cleanup() error {
 }
 
 var errNotOpen = errors.New("the queue is not open")
+
+// errExiting is why a configuration is not loaded that had to wait until Caddy had
+// stopped for good. It would open the queue again, and the process would end in the
+// midst of its deliveries.
+var errExiting = errors.New("the process is exiting")
 
 // await returns the inbox. Servers may accept requests before Start: they wait
 // for it, unless the configuration that is being replaced has the queue open.

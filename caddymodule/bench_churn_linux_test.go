@@ -14,8 +14,9 @@ import (
 // With a window of deduplication it does, because each one's key is to be kept: see
 // growth-B/msg.
 //
-// disk-ratio is the most that the disk takes, over the most that waited and a floor,
-// which stands for the youngest tables and logs, whatever is in them.
+// disk/waited is the most that the disk takes, over the most that waited, and
+// disk/floored over that and a floor, which stands for the youngest segments, tables
+// and logs, whatever is in them.
 func BenchmarkChurn(b *testing.B) {
 	for _, options := range []string{"dedupe off", "dedupe 96h"} {
 		b.Run(strings.ReplaceAll(options, " ", "="), func(b *testing.B) {
@@ -70,7 +71,8 @@ func churn(b *testing.B, e extent, options string) {
 	b.ReportMetric(first/mib, "first-half-most-MiB")
 	b.ReportMetric(second/mib, "second-half-most-MiB")
 	b.ReportMetric(churnFloor/mib, "floor-MiB")
-	b.ReportMetric(max(first, second)/(waited+churnFloor), "disk-ratio")
+	b.ReportMetric(max(first, second)/waited, "disk/waited")
+	b.ReportMetric(max(first, second)/(waited+churnFloor), "disk/floored")
 	b.ReportMetric((second-first)/float64(e.n/2), "growth-B/msg")
 	b.ReportMetric(inbox.bytesWritten()/(float64(e.n)*webhookBytes), "written/byte")
 	inbox.finish()

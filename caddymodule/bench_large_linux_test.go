@@ -35,6 +35,7 @@ func largeBodies(b *testing.B, up bool) {
 	if !ok {
 		return
 	}
+	e.n = min(e.n, 1000) // whatever the other benchmarks are asked for
 	app := newBareApplication(b)
 	if up {
 		app.up()

@@ -18,7 +18,7 @@ import (
 // process, over the same kind of connections, in rounds that alternate: what the
 // machine is doing meanwhile hits both. Only the ratios mean anything elsewhere.
 //
-//	go test -run '^$' -bench . -benchtime 60000x ./caddymodule
+//	go test -run '^$' -bench 'Accept$|Deliver$/' -benchtime 60000x ./caddymodule
 //
 // An operation is one webhook with a body of 1 KB, signed as Svix does. A rate- or
 // cpu-ratio above 1 is faster than what it is compared with, a p50- or p99-ratio

@@ -3,6 +3,7 @@
 package caddymodule
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 var (
 	errTooLarge = errors.New("the body is larger than max_body")
+	errTooLong  = errors.New("the body is longer than its Content-Length says")
 	errNoMemory = errors.New("the bodies being received take all of max_in_flight, or this endpoint's half of it")
 )
 
@@ -64,7 +66,9 @@ func (b *bodyReader) read(w http.ResponseWriter, r *http.Request, begun time.Tim
 				// written.
 				_ = ctrl.SetReadDeadline(time.Time{})
 			}
-			return buf, nil
+			return b.fitting(buf), nil
+		case err == nil && int64(len(buf)) == most:
+			return nil, errTooLong // a handler before this one changed it
 		case err == nil && len(buf) == cap(buf):
 			size := 2 * int64(cap(buf))
 			if r.ContentLength > 0 && size >= most/2 {
@@ -74,6 +78,15 @@ func (b *bodyReader) read(w http.ResponseWriter, r *http.Request, begun time.Tim
 		}
 	}
 	return nil, err
+}
+
+// fitting returns a body in memory of about its size: a message may be kept in
+// memory long after its request.
+func (b *bodyReader) fitting(buf []byte) []byte {
+	if cap(buf) <= 2*len(buf) {
+		return buf
+	}
+	return bytes.Clone(buf)
 }
 
 // grow returns buf with the given capacity.
@@ -87,9 +100,12 @@ func (b *bodyReader) grow(buf []byte, size int64) ([]byte, error) {
 		return nil, errNoMemory
 	}
 	b.taken += n
+	b.garbage.leave(cap(buf))
+	if size >= largeGarbage {
+		b.garbage.collect()
+	}
 	grown := make([]byte, len(buf), size)
 	copy(grown, buf)
-	b.garbage.leave(cap(buf))
 	b.size = cap(grown)
 	return grown, nil
 }

@@ -20,6 +20,7 @@ import (
 
 var (
 	errNoAnswer = errors.New("no handler of the delivery route answered")
+	errNoStatus = errors.New("the answer has the status 000")
 	errBroken   = errors.New("the answer broke off")
 )
 
@@ -34,6 +35,7 @@ var endOfRoute caddyhttp.Handler = caddyhttp.HandlerFunc(func(http.ResponseWrite
 func (in *inbox) deliverer(h *Handler) func(context.Context, *queue.Message, int) queue.Result {
 	return func(ctx context.Context, m *queue.Message, attempt int) queue.Result {
 		in.delivering.add(m.ID)
+		in.garbage.collect()
 		defer in.garbage.leave(len(m.Request.Body))
 		defer in.delivering.remove(m.ID)
 		return h.deliver(ctx, m, attempt)
@@ -43,7 +45,9 @@ func (in *inbox) deliverer(h *Handler) func(context.Context, *queue.Message, int
 // deliver makes one attempt: it runs the route with a request like the one that
 // was received, and reports what the application made of it.
 func (h *Handler) deliver(ctx context.Context, m *queue.Message, attempt int) (result queue.Result) {
-	rec := newRecorder()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	rec := newRecorder(stop)
 	r, err := h.newDelivery(ctx, rec, m, attempt)
 	if err != nil {
 		return queue.Result{Err: err}
@@ -91,8 +95,8 @@ func (h *Handler) newDelivery(ctx context.Context, w http.ResponseWriter, m *que
 	}
 	if len(stored.Body) > 0 {
 		// With GetBody the transport can repeat a request that reached nobody.
-		bare.GetBody = d.body
-		bare.Body, _ = d.body()
+		bare.GetBody = d.bodyAgain
+		bare.Body = d.body()
 	}
 	if t := stored.TLS; t != nil {
 		bare.TLS = &tls.ConnectionState{
@@ -141,6 +145,8 @@ func (rec *recorder) result(ctx context.Context, err error) queue.Result {
 		return rec.result(ctx, nil)
 	case err != nil:
 		return rec.failed(err)
+	case rec.answered && rec.status == 0:
+		return queue.Result{Err: errNoStatus}
 	case rec.status == 0, rec.status == http.StatusSwitchingProtocols:
 		return queue.Result{Err: errNoAnswer}
 	default:

@@ -3,11 +3,13 @@
 package caddymodule
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
@@ -21,7 +23,12 @@ type delivered struct {
 
 	mu   sync.Mutex
 	last read // what was read of a body to send it whole
+
+	repeats atomic.Int32
 }
+
+// errRepeated ends an attempt whose request was repeated before.
+var errRepeated = errors.New("the application closed two connections without an answer")
 
 // deliveredKey is the key of what is delivered in the context of a request.
 type deliveredKey struct{}
@@ -61,8 +68,27 @@ func (d *delivered) placeholder(name string) (any, bool) {
 }
 
 // body returns the message's body, to be read from its beginning.
-func (d *delivered) body() (io.ReadCloser, error) {
-	return newWholeBody(d.message.Request.Body, http.NoBody), nil
+func (d *delivered) body() io.ReadCloser {
+	return newWholeBody(d.message.Request.Body, http.NoBody)
+}
+
+// bodyAgain is body for a transport that repeats its request.
+func (d *delivered) bodyAgain() (io.ReadCloser, error) {
+	if err := d.repeat(); err != nil {
+		return nil, err
+	}
+	return d.body(), nil
+}
+
+// repeat lets a transport repeat, once, a request that got no answer in a connection
+// that had been used: it may have been closed before the request came. It may also
+// have been the message that ended who served the connection, and would end all
+// others in the same way.
+func (d *delivered) repeat() error {
+	if d.repeats.Add(1) > 1 {
+		return errRepeated
+	}
+	return nil
 }
 
 // deliveredHeader returns the header of a delivery, with room for what proxies
@@ -97,12 +123,16 @@ func (h *Handler) deliveredHeader(d *delivered) http.Header {
 	if _, ok := header[headerIdempotent]; !ok {
 		set(headerIdempotent, d.id)
 	}
+	if header.Get("Accept-Encoding") == "" && header.Get("Range") == "" && d.message.Request.Method != http.MethodHead {
+		// A transport would ask for it just so, and then unpack the answer.
+		set("Accept-Encoding", "gzip")
+	}
 	if h.signer != nil {
 		signDelivery(h.signer, header, d.message, time.Now())
 	}
 	return header
 }
 
-// ownFields is how many fields a delivery adds: the six above and, if it is
+// ownFields is how many fields a delivery adds: the seven above and, if it is
 // signed, three.
-const ownFields = 9
+const ownFields = 10

@@ -38,7 +38,8 @@ type BadgerEngine struct {
 	MaxSize int64 `json:"max_size,omitempty"`
 
 	// How much of the disk must stay free, in bytes: with less, new messages are
-	// answered 503. It must leave room for Badger to tidy up. Default: 512 MiB.
+	// answered 503. It must leave room for Badger to tidy up: with less than
+	// 128 MiB, a disk that others fill may end the process. Default: 512 MiB.
 	MinFreeSpace int64 `json:"min_free_space,omitempty"`
 
 	directory string

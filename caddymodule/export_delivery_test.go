@@ -20,7 +20,7 @@ func (h *Handler) Attempt(ctx context.Context, m *queue.Message) queue.Result {
 // Route sends a request through the delivery route as a server would, with
 // nothing of ours, and returns its status.
 func (h *Handler) Route(r *http.Request) (int, error) {
-	rec := newRecorder()
+	rec := newRecorder(func(error) {})
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), rec, h.server)
 	err := h.chain.ServeHTTP(rec, r)
 	return rec.status, err

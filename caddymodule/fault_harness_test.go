@@ -4,11 +4,16 @@ package caddymodule_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -51,6 +56,7 @@ func startTraffic(t *testing.T, l *ledger.Ledger, addr, name string, senders int
 	if _, taken := trafficNumber.LoadOrStore(t.Name()+name, true); taken {
 		t.Fatalf("there is traffic %q already", name)
 	}
+	t.Cleanup(func() { trafficNumber.Delete(t.Name() + name) })
 	ctx, cancel := context.WithCancel(t.Context())
 	tr := &traffic{t: t, ledger: l, cancel: cancel, pending: make(map[string]string)}
 	for sender := range senders {
@@ -113,9 +119,15 @@ func (tr *traffic) finish(addr string) {
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
 	defer client.CloseIdleConnections()
-	for id, body := range tr.pending {
-		tr.sendUntilAccepted(ctx, client, addr, id, body)
+	places, senders := make(chan struct{}, 16), sync.WaitGroup{}
+	for id, body := range maps.Clone(tr.pending) {
+		places <- struct{}{}
+		senders.Go(func() {
+			tr.sendUntilAccepted(ctx, client, addr, id, body)
+			<-places
+		})
 	}
+	senders.Wait()
 	if n := len(tr.pending); n > 0 {
 		tr.t.Errorf("%d webhooks are not accepted by an inbox that works", n)
 	}
@@ -150,15 +162,88 @@ func attemptOf(r *http.Request) ledger.Attempt {
 	return ledger.Attempt{Number: n, Message: r.Header.Get("Webhook-Inbox-Id"), Began: time.Now()}
 }
 
-// judge waits until everything is delivered and nothing waits, and reports what
-// broke an invariant. It returns the counts, for the test to say what is no load.
+// connected follows which connections are open.
+func (a *application) connected(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		a.conns.Store(c.RemoteAddr().String(), true)
+	case http.StateClosed, http.StateHijacked:
+		a.conns.Delete(c.RemoteAddr().String())
+	}
+}
+
+// catchUp waits until the application is done with whatever was begun by a process
+// that is gone: it may see an attempt only after its end.
+func (a *application) catchUp() {
+	a.t.Helper()
+	last, err := net.Dial("tcp", a.addr)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	eventually(a.t, "the application has accepted all connections", func() bool {
+		_, ok := a.conns.Load(last.LocalAddr().String())
+		return ok
+	})
+	last.Close()
+	eventually(a.t, "the application is done with all connections", func() bool {
+		open := 0
+		a.conns.Range(func(any, any) bool { open++; return true })
+		return open == 0
+	})
+}
+
+// kill kills the process, which is a fault, whose end is when the application has
+// seen all that there was before.
+func (p *process) kill(l *ledger.Ledger, app *application) {
+	p.t.Helper()
+	began := time.Now()
+	p.end(syscall.SIGKILL)
+	app.catchUp()
+	l.Fault(began, time.Now())
+}
+
+var faultSeed = flag.Uint64("fault-seed", 0, "what a fault test does at random is what it did with this seed")
+
+// chance is the randomness of a test, whose seed is logged.
+func chance(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := *faultSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("-fault-seed=%d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// upTo is a random time.
+func upTo(random *rand.Rand, most time.Duration) time.Duration {
+	return time.Duration(random.Int64N(int64(most)))
+}
+
+// judge waits until nothing waits, and reports what broke an invariant. It returns
+// the counts, for the test to say what is no load.
 func judge(t *testing.T, l *ledger.Ledger, s *server, endpoints ...string) ledger.Counts {
 	t.Helper()
-	eventually(t, "everything accepted is delivered", func() bool { return l.Undelivered() == 0 })
+	rest(t, s, endpoints...)
+	return report(t, l, ledger.End{})
+}
+
+// loaded waits until a Caddy that serves is also done with loading.
+func loaded(t *testing.T, s *server) {
+	t.Helper()
+	eventually(t, "the configuration is loaded", func() bool {
+		status, _ := s.admin("GET", "/webhook_inbox/endpoints")
+		return status == http.StatusOK
+	})
+}
+
+// rest waits until nothing waits.
+func rest(t *testing.T, s *server, endpoints ...string) {
+	t.Helper()
+	loaded(t, s)
 	for _, name := range endpoints {
 		eventually(t, "nothing waits", func() bool { return s.endpoint(name).Waiting == 0 })
 	}
-	return report(t, l, ledger.End{})
 }
 
 // report reports what broke an invariant.
@@ -175,4 +260,20 @@ func report(t *testing.T, l *ledger.Ledger, end ledger.End) ledger.Counts {
 	counts := l.Counts()
 	t.Logf("%+v", counts)
 	return counts
+}
+
+// expectBroken reports if none of the invariants is broken: the test would not have
+// noticed what was broken on purpose.
+func expectBroken(t *testing.T, l *ledger.Ledger, end ledger.End, any ...ledger.Invariant) {
+	t.Helper()
+	found := make(map[ledger.Invariant]int)
+	for _, v := range l.Check(end) {
+		if found[v.Invariant]++; found[v.Invariant] == 1 {
+			t.Log(v)
+		}
+	}
+	t.Logf("%v of %+v", found, l.Counts())
+	if !slices.ContainsFunc(any, func(i ledger.Invariant) bool { return found[i] > 0 }) {
+		t.Errorf("%v is broken on purpose, and nobody noticed", any)
+	}
 }

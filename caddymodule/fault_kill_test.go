@@ -4,8 +4,8 @@ package caddymodule_test
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -14,38 +14,140 @@ import (
 	"github.com/caddy-webhook-inbox/inbox/queue/queuetest/ledger"
 )
 
+// killings is an inbox that is killed again and again under load.
+type killings struct {
+	t       *testing.T
+	ledger  *ledger.Ledger
+	app     *application
+	server  *server
+	config  string
+	traffic []*traffic
+}
+
+func newKillings(t *testing.T, answer func(key string, attempt int) (int, time.Duration), mutations ...string) *killings {
+	t.Helper()
+	k := &killings{t: t, ledger: new(ledger.Ledger), server: newServer(t)}
+	k.app = witness(t, k.ledger, answer)
+	options := ""
+	if len(mutations) > 0 {
+		options = k.server.brokenBy(mutations...)
+	}
+	k.config = k.server.caddyfile(options, retrySite(k.app.addr, quickly))
+	k.ledger.Backoff = 5 * time.Millisecond
+	return k
+}
+
+// kill runs the inbox until now returns, and kills it.
+func (k *killings) kill(now func()) {
+	k.t.Helper()
+	p := startCaddy(k.t, k.server, k.config)
+	tr := startTraffic(k.t, k.ledger, k.server.addr, strconv.Itoa(len(k.traffic)), 16)
+	k.traffic = append(k.traffic, tr)
+	now()
+	p.kill(k.ledger, k.app)
+	tr.stop()
+}
+
+// rest starts the inbox once more, sends again what was not accepted, and waits
+// until all of it is settled.
+func (k *killings) rest() {
+	k.t.Helper()
+	startCaddy(k.t, k.server, k.config)
+	for _, tr := range k.traffic {
+		tr.finish(k.server.addr)
+	}
+	rest(k.t, k.server, "demo")
+}
+
 // Caddy is killed again and again under load. Whatever was answered 202 is
 // delivered, nothing is invented or changed, and a message is delivered again only
-// if it was under way, or its delivery not yet noted on disk, at a kill.
+// if it was under way, or its delivery not yet noted on disk, at a kill. Those are
+// few.
 func TestFaultKill(t *testing.T) {
-	l := new(ledger.Ledger)
-	app := witness(t, l, nil)
-	site := fmt.Sprintf(tokenSite, app.addr)
-	s := newServer(t)
-	var all []*traffic
-	for round := range rounds(20, 200) {
-		p := startProcess(t, s, site)
-		tr := startTraffic(t, l, s.addr, strconv.Itoa(round), 16)
-		time.Sleep(time.Duration(100+rand.IntN(rounds(500, 2000))) * time.Millisecond)
-		began := time.Now()
-		p.end(syscall.SIGKILL)
-		l.Fault(began, time.Now())
-		tr.stop()
-		all = append(all, tr)
+	t.Parallel()
+	k := newKillings(t, nil)
+	random := chance(t)
+	for range rounds(20, 200) {
+		k.kill(func() { time.Sleep(upTo(random, time.Duration(rounds(100, 3000))*time.Millisecond)) })
 	}
-
-	startProcess(t, s, site)
-	for _, tr := range all {
-		tr.finish(s.addr)
-	}
-	if c := judge(t, l, s, "demo"); c.Accepted < 100 || c.Unanswered == 0 {
+	k.rest()
+	k.measureRepetition()
+	if c := report(t, k.ledger, ledger.End{}); c.Accepted < 100 || c.Unanswered == 0 {
 		t.Errorf("that is no load: %+v", c)
 	}
+}
+
+// measureRepetition holds the deliveries that a kill may repeat against how many
+// there are: what is under way, and what was delivered in the last moments.
+func (k *killings) measureRepetition() {
+	c := k.ledger.Counts()
+	const concurrency = 32
+	k.ledger.Measured("deliveries that are repeated", float64(c.Repeated), float64(concurrency*c.Faults+c.Delivered/8))
+}
+
+// TestFaultKill would notice: with an engine that breaks a promise, so that only a
+// kill shows it, two kills do.
+func TestFaultKillShowsWhatIsBroken(t *testing.T) {
+	for _, c := range []struct {
+		mutation string
+		breaks   ledger.Invariant
+	}{
+		{answersBeforeCommit, ledger.Loss},
+		{ackBeforeAnswer, ledger.Loss},
+		{keyBeforeMessage, ledger.Loss},
+		{forgetsKeys, ledger.Sameness},
+		{acksLate, ledger.Growth},
+	} {
+		t.Run(c.mutation, func(t *testing.T) {
+			t.Parallel()
+			soonBroken(t, c.breaks, func(t *testing.T) *killings {
+				k := newKillings(t, slowly, c.mutation)
+				for range 2 {
+					k.kill(func() {
+						before := k.ledger.Counts()
+						eventually(t, "some are accepted and delivered", func() bool {
+							c := k.ledger.Counts()
+							return c.Accepted > before.Accepted+100 && c.Delivered > before.Delivered+100
+						})
+					})
+				}
+				k.rest()
+				k.measureRepetition()
+				return k
+			})
+		})
+	}
+}
+
+// soonBroken is expectBroken for what a fault shows only if it comes at the right
+// moment: it is done up to six times.
+func soonBroken(t *testing.T, breaks ledger.Invariant, do func(t *testing.T) *killings) {
+	t.Helper()
+	for n := range 6 {
+		noticed := false
+		t.Run(fmt.Sprint("try ", n+1), func(t *testing.T) {
+			k := do(t)
+			noticed = slices.ContainsFunc(k.ledger.Check(ledger.End{}), func(v ledger.Violation) bool { return v.Invariant == breaks })
+			t.Logf("noticed: %v, of %+v", noticed, k.ledger.Counts())
+		})
+		if noticed {
+			return
+		}
+	}
+	t.Errorf("%v is broken on purpose, and nobody noticed", breaks)
+}
+
+// slowly is an application that takes its time, so that attempts are under way at
+// a kill.
+func slowly(string, int) (int, time.Duration) {
+	time.Sleep(10 * time.Millisecond)
+	return http.StatusNoContent, 0
 }
 
 // SIGTERM ends Caddy within three seconds even if the application hangs, and
 // what is not delivered by then is delivered after the restart.
 func TestTerminatedProcessKeepsWhatIsUndelivered(t *testing.T) {
+	t.Parallel()
 	l := new(ledger.Ledger)
 	app := newApplication(t)
 	hang := make(chan struct{})

@@ -28,9 +28,17 @@ const (
 )
 
 // leave says that n bytes, of one body, are not needed any more or will not be in a
-// moment. Now and then it collects them, and returns when that is done.
+// moment.
 func (g *garbage) leave(n int) {
-	if n < largeGarbage || g.bytes.Add(int64(n)) < muchGarbage || !g.collecting.CompareAndSwap(false, true) {
+	if n >= largeGarbage {
+		g.bytes.Add(int64(n))
+	}
+}
+
+// collect collects what was left, if that is much. It is for who is about to need
+// memory for a large body, so that no answer waits for it.
+func (g *garbage) collect() {
+	if g.bytes.Load() < muchGarbage || !g.collecting.CompareAndSwap(false, true) {
 		return
 	}
 	defer g.collecting.Store(false)

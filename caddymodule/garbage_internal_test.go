@@ -16,11 +16,14 @@ func TestGarbageOfLargeBodiesIsCollected(t *testing.T) {
 		g.leave(largeGarbage - 1)
 	}
 	g.leave(muchGarbage - 1)
+	g.collect()
 	if n := forcedCollections() - before; n != 0 {
 		t.Errorf("%d collections, want none yet", n)
 	}
 	for range 2 {
 		g.leave(muchGarbage)
+		g.collect()
+		g.collect()
 	}
 	if n := forcedCollections() - before; n != 2 {
 		t.Errorf("%d collections, want 2", n)

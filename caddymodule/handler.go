@@ -126,8 +126,8 @@ type Handler struct {
 	RetainDead caddy.Duration `json:"retain_dead,omitempty"`
 
 	verifiers    []namedVerifier
-	authenticate []string // values of WWW-Authenticate on a 401
-	chain        caddyhttp.Handler
+	authenticate []string       // values of WWW-Authenticate on a 401
+	chain        *deliveryRoute // nil until it is set up
 	passthrough  caddyhttp.MatcherSets
 	signer       *verify.StandardSigner // nil if deliveries are not signed
 	placeholders []string               // that the delivery route asks for
@@ -193,7 +193,7 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 		return fmt.Errorf("setting up deliver: %w", err)
 	}
 	sendWhole(h.Deliver)
-	h.chain = h.Deliver.Compile(endOfRoute)
+	h.chain = &deliveryRoute{Handler: h.Deliver.Compile(endOfRoute), routes: h.Deliver}
 	if err := h.loadPassthrough(ctx); err != nil {
 		return err
 	}
@@ -215,7 +215,17 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 	return h.app.register(h)
 }
 
+// Cleanup lets go of what the delivery route holds. Attempts that are under way on
+// it end as they would.
+func (h *Handler) Cleanup() error {
+	if h.chain != nil {
+		h.chain.letGo()
+	}
+	return nil
+}
+
 var (
+	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddy.Provisioner           = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )

@@ -66,6 +66,7 @@ type inbox struct {
 	generations []*App // the newest is last
 	dispatchers map[string]*dispatching
 	ending      map[string]<-chan struct{} // closed when a stopped dispatcher has ended
+	closed      bool                       // what is opened from now on is of no use
 }
 
 // dispatching is a running dispatcher and the configuration it follows.
@@ -164,6 +165,9 @@ func (in *inbox) tryAgain() (opened bool, err error) {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if in.closed {
+		return false, q.Close() // nobody else knows of it, and its directory would stay in use
+	}
 	in.opened(q)
 	in.apply()
 	in.warnOfOrphans(newest)
@@ -350,7 +354,10 @@ func (in *inbox) Destruct() error {
 	case <-time.After(drainFor):
 		in.log.Warn("closing the queue while attempts are still under way: their messages will be delivered again")
 	}
+	in.mu.Lock()
+	in.closed = true
 	q := in.queue.Load()
+	in.mu.Unlock()
 	if q == nil {
 		return nil
 	}

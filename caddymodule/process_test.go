@@ -28,6 +28,7 @@ const (
 
 func TestMain(m *testing.M) {
 	if config := os.Getenv(asCaddy); config != "" {
+		registerBrokenEngine()
 		os.Args = []string{"caddy", "run", "--config", config, "--adapter", "caddyfile"}
 		caddycmd.Main()
 		return
@@ -58,6 +59,21 @@ func startProcess(t *testing.T, s *server, site string) *process {
 // startCaddy is startProcess with a whole Caddyfile.
 func startCaddy(t testing.TB, s *server, caddyfile string) *process {
 	t.Helper()
+	p := launchCaddy(t, s, caddyfile)
+	eventually(t, "Caddy serves", func() bool {
+		conn, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			return false
+		}
+		conn.Close()
+		return true
+	})
+	return p
+}
+
+// launchCaddy is startCaddy that does not wait until it serves.
+func launchCaddy(t testing.TB, s *server, caddyfile string) *process {
+	t.Helper()
 	config := filepath.Join(filepath.Dir(s.dir), "Caddyfile")
 	if err := os.WriteFile(config, []byte(caddyfile), 0o600); err != nil {
 		t.Fatal(err)
@@ -71,14 +87,6 @@ func startCaddy(t testing.TB, s *server, caddyfile string) *process {
 	}
 	go func() { p.exit <- p.cmd.Wait() }()
 	t.Cleanup(func() { p.end(syscall.SIGKILL) })
-	eventually(t, "Caddy serves", func() bool {
-		conn, err := net.Dial("tcp", s.addr)
-		if err != nil {
-			return false
-		}
-		conn.Close()
-		return true
-	})
 	return p
 }
 
@@ -87,18 +95,34 @@ func (p *process) end(signal syscall.Signal) {
 	if p.exit == nil {
 		return
 	}
+	p.signal(signal)
+	if err := p.ended(patience); err != nil && signal == syscall.SIGTERM {
+		p.t.Errorf("after SIGTERM Caddy ended with %v:\n%s", err, p.log)
+	}
+}
+
+// signal sends a signal, unless the process has ended.
+func (p *process) signal(signal syscall.Signal) {
 	if err := p.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		p.t.Errorf("sending %v: %v", signal, err)
 	}
+}
+
+// ended waits for the end of the process, which must come within the time.
+func (p *process) ended(within time.Duration) error {
+	began := time.Now()
 	select {
 	case err := <-p.exit:
-		if signal == syscall.SIGTERM && err != nil {
-			p.t.Errorf("after SIGTERM Caddy ended with %v:\n%s", err, p.log)
+		if took := time.Since(began); took > within {
+			p.t.Errorf("the end took %v, want %v at most", took, within)
 		}
-	case <-time.After(patience):
-		p.t.Errorf("Caddy did not end after %v:\n%s", signal, p.log)
+		p.exit = nil
+		return err
+	case <-time.After(within + patience):
+		p.t.Errorf("Caddy did not end:\n%s", p.log)
+		p.exit = nil
+		return nil
 	}
-	p.exit = nil
 }
 
 // post sends one webhook and returns the status, 0 if there was no answer.

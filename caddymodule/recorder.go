@@ -3,9 +3,11 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -13,30 +15,57 @@ import (
 // is large because reverse_proxy, when it is stopped, logs the whole request.
 const drainCap = 1 << 20
 
-var errAnswerLong = errors.New("the answer is longer than is read of it")
+var (
+	errAnswerLong  = errors.New("the answer is longer than is read of it")
+	errAnswerLater = errors.New("the application sends informational answers without end")
+)
 
 // recorder is the http.ResponseWriter of a delivery. It keeps of the
 // answer what counts, its status and when to try again, and drops its body. It is no http.Hijacker:
 // a delivery cannot become another protocol.
 type recorder struct {
-	header http.Header
-	status int
-	after  string // the Retry-After that came with the status
-	read   int
-	full   bool // the body was longer than drainCap
+	header   http.Header
+	answered bool // with any status: an application may send 000
+	status   int
+	after    string // the Retry-After that came with the status
+	read     int
+	full     bool // the body was longer than drainCap
+	informed int  // how long the informational answers were so far
+	stop     context.CancelCauseFunc
 }
 
-func newRecorder() *recorder { return &recorder{header: make(http.Header)} }
+// newRecorder returns a recorder that stops the attempt when the application sends
+// informational answers without end: they are counted by nobody else.
+func newRecorder(stop context.CancelCauseFunc) *recorder {
+	return &recorder{header: make(http.Header), stop: stop}
+}
 
 func (rec *recorder) Header() http.Header { return rec.header }
 
 func (rec *recorder) WriteHeader(status int) {
-	informational := status >= 100 && status < 200 && status != http.StatusSwitchingProtocols
-	if rec.status != 0 || informational {
+	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
+		rec.inform()
 		return
 	}
-	rec.status = status
+	if rec.answered {
+		return
+	}
+	rec.answered, rec.status = true, status
 	rec.after = rec.header.Get("Retry-After")
+}
+
+// inform notes an informational answer, in which a line counts for a few bytes
+// more than there are in it.
+func (rec *recorder) inform() {
+	rec.informed += 32
+	for name, values := range rec.header {
+		for _, value := range values {
+			rec.informed += 32 + len(name) + len(value)
+		}
+	}
+	if rec.informed > drainCap {
+		rec.stop(errAnswerLater)
+	}
 }
 
 func (rec *recorder) Write(p []byte) (int, error) {
@@ -63,8 +92,9 @@ func (rec *recorder) retryAfter() time.Duration {
 	if text == "" {
 		return 0
 	}
-	if seconds, err := strconv.ParseInt(text, 10, 32); err == nil || errors.Is(err, strconv.ErrRange) {
-		return max(0, time.Duration(seconds)*time.Second)
+	if strings.Trim(text, "0123456789") == "" {
+		seconds, _ := strconv.ParseInt(text, 10, 32) // the most that there is, if it is more
+		return time.Duration(seconds) * time.Second
 	}
 	if date, err := http.ParseTime(text); err == nil {
 		return max(0, time.Until(date))

@@ -273,6 +273,7 @@ type application struct {
 	addr   string
 	status atomic.Int64 // that it answers
 	got    chan delivery
+	conns  sync.Map // that are open, by the address of the other side
 
 	// handle, if set before the first delivery, answers instead.
 	handle func(w http.ResponseWriter, r *http.Request, body []byte)
@@ -283,7 +284,9 @@ func newApplication(t *testing.T) *application {
 	t.Helper()
 	a := &application{t: t, got: make(chan delivery, 100_000)}
 	a.status.Store(http.StatusNoContent)
-	srv := httptest.NewServer(a)
+	srv := httptest.NewUnstartedServer(a)
+	srv.Config.ConnState = a.connected
+	srv.Start()
 	t.Cleanup(srv.Close)
 	a.addr = srv.Listener.Addr().String()
 	return a

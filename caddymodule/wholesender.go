@@ -53,7 +53,7 @@ func (s wholeSender) RoundTrip(r *http.Request) (*http.Response, error) {
 		return s.HTTPTransport.RoundTrip(r)
 	}
 	whole := *r
-	whole.Body, whole.GetBody = d.readWhole(r.Body, r.ContentLength).again()
+	whole.Body, whole.GetBody = d.readWhole(r.Body, r.ContentLength).again(d.repeat)
 	return s.HTTPTransport.RoundTrip(&whole)
 }
 
@@ -86,19 +86,24 @@ func readWhole(body io.ReadCloser, length int64) read {
 	return read{body, data[:n], whole}
 }
 
-// again returns the body for a request, and what returns it once more.
+// again returns the body for a request, and what returns it once more if it may be
+// repeated.
 //
 // One that is not as long as was said is for the transport to find out, in the
 // way it always does.
-func (rd read) again() (io.ReadCloser, func() (io.ReadCloser, error)) {
+func (rd read) again(repeat func() error) (io.ReadCloser, func() (io.ReadCloser, error)) {
 	if !rd.whole {
 		return &restored{io.MultiReader(bytes.NewReader(rd.data), rd.of), rd.of}, nil
 	}
 	data := rd.data
 	// net/http knows that a body of these types is in memory.
-	once := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
-	body, _ := once()
-	return body, once
+	body := func() io.ReadCloser { return io.NopCloser(bytes.NewReader(data)) }
+	return body(), func() (io.ReadCloser, error) {
+		if err := repeat(); err != nil {
+			return nil, err
+		}
+		return body(), nil
+	}
 }
 
 // restored is a body of which a part was read.

@@ -36,7 +36,7 @@ func TestBodyIsReadWholeOrLeftAsItWas(t *testing.T) {
 		if rd.whole != c.whole {
 			t.Errorf("%s: whole is %v", name, rd.whole)
 		}
-		body, once := rd.again()
+		body, once := rd.again(new(delivered).repeat)
 		if data, err := io.ReadAll(body); string(data) != c.want || !errors.Is(err, c.err) {
 			t.Errorf("%s: read %q, %v; want %q, %v", name, data, err, c.want, c.err)
 		}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule_test
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddy-webhook-inbox/inbox/queue/queuetest/ledger"
+)
+
+// halfSent is a request of which the inbox has a part.
+type halfSent struct {
+	s      *server
+	ledger *ledger.Ledger
+	id     string
+	conn   net.Conn
+}
+
+const halfBody = "the first half, "
+
+func sendHalf(s *server, l *ledger.Ledger, id, secret string) *halfSent {
+	s.t.Helper()
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { conn.Close() })
+	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: a\r\nX-Webhook-Token: %s\r\nX-Webhook-Id: %s\r\nContent-Length: %d\r\n\r\n%s",
+		secret, id, len(halfBody)+len(id), halfBody)
+	l.Sent(id, []byte(halfBody+id))
+	eventually(s.t, "the inbox receives it", func() bool { return s.metric("caddy_webhook_inbox_receiving_bytes") > 0 })
+	return &halfSent{s, l, id, conn}
+}
+
+// rest sends the rest, and returns the answer.
+func (h *halfSent) rest() int {
+	h.s.t.Helper()
+	fmt.Fprint(h.conn, h.id)
+	if err := h.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		h.s.t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(h.conn), nil)
+	if err != nil {
+		h.s.t.Fatal(err)
+	}
+	resp.Body.Close()
+	h.ledger.Answered(h.id, resp.StatusCode)
+	return resp.StatusCode
+}
+
+// A reload comes while a request is half received. It is verified and queued as the
+// configuration says that it came to, and delivered as the new one says. If that has
+// no such endpoint, it waits for its return. If the queue is closed, because the new
+// one has another directory or no inbox, the sender is told to send again.
+func TestFaultReloadWithARequestUnderWay(t *testing.T) {
+	l := new(ledger.Ledger)
+	var gone atomic.Int64 // deliveries along the route of the configuration before
+	before := witness(t, l, func(string, int) (int, time.Duration) {
+		gone.Add(1)
+		return http.StatusNoContent, 0
+	})
+	after := witness(t, l, nil)
+	old := fmt.Sprintf(tokenSite, before.addr)
+	rotated := strings.Replace(fmt.Sprintf(tokenSite, after.addr), "secret-token", "another-secret", 1)
+	s := newServer(t)
+	first, second := s.dir, filepath.Join(filepath.Dir(s.dir), "second")
+	expect := func(h *halfSent, want int) {
+		t.Helper()
+		if status := h.rest(); status != want {
+			t.Errorf("the webhook %q is answered %d, want %d", h.id, status, want)
+		}
+	}
+
+	s.load(old)
+	h := sendHalf(s, l, "changed", "secret-token")
+	s.load(rotated)
+	expect(h, http.StatusAccepted)
+	s.settled("demo")
+
+	h = sendHalf(s, l, "removed", "another-secret")
+	s.load("respond 404")
+	expect(h, http.StatusAccepted)
+	if e := s.endpoint("demo"); e.Configured || e.Waiting != 1 {
+		t.Errorf("%+v, want one webhook that waits for an endpoint that is not there", e)
+	}
+	s.load(rotated)
+	s.settled("demo")
+
+	for id, config := range map[string]string{
+		"moved":    "webhook_inbox {\n queue badger " + second + " {\n min_free_space 64MiB\n }\n }",
+		"no inbox": "# no webhook_inbox",
+	} {
+		h = sendHalf(s, l, id, "another-secret")
+		site := rotated
+		if id == "no inbox" {
+			site = "respond 404"
+		}
+		if err := s.tryLoad(s.caddyfile(config, site)); err != nil {
+			t.Fatal(err)
+		}
+		expect(h, http.StatusServiceUnavailable)
+		s.dir = first
+		s.load(rotated)
+		h = sendHalf(s, l, id, "another-secret")
+		expect(h, http.StatusAccepted)
+	}
+	if judge(t, l, s, "demo"); gone.Load() > 0 {
+		t.Errorf("%d webhooks were delivered along a route that was not configured any more", gone.Load())
+	}
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package caddymodule_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-webhook-inbox/inbox/queue/queuetest/ledger"
+)
+
+// Each sync of the disk takes long. Webhooks that come in at the same time share one,
+// so that none waits for much more than the one under way and its own, and what runs
+// or is open in Caddy does not grow with how long that lasts.
+func TestFaultSlowDisk(t *testing.T) {
+	t.Parallel()
+	const senders = 40
+	slow := time.Duration(rounds(200, 500)) * time.Millisecond
+	l := new(ledger.Ledger)
+	app := witness(t, l, nil)
+	s := newServer(t)
+	p := startCaddy(t, s, s.caddyfile("", aliveSite+retrySite(app.addr, quickly)))
+	p.inject([]string{fmt.Sprintf("fdatasync:delay_enter=%d", slow.Microseconds())})
+	took := answersFor(t, l, s.addr, senders, time.Duration(rounds(1, 60))*time.Second)
+	p.measure(l, "on a slow disk", senders)
+	slices.Sort(took)
+	t.Logf("of %d answers, the median took %v, 99 %% up to %v, and all up to %v",
+		len(took), took[len(took)/2], took[len(took)*99/100], took[len(took)-1])
+	// One by one, it would be eight seconds.
+	l.Measured("seconds until 99 % were answered", took[len(took)*99/100].Seconds(), (4*slow + slowdown*time.Second).Seconds())
+	if c := judge(t, l, s, "demo"); c.Accepted < senders || c.Unavailable+c.Unanswered > 0 {
+		t.Errorf("they were not all accepted: %+v", c)
+	}
+}
+
+// A sync takes longer than the inbox lets a sender wait. It answers 503 then, takes
+// what is sent again, and does not gather what it has given up.
+func TestFaultHangingDisk(t *testing.T) {
+	t.Parallel()
+	if !faultsAreLong {
+		t.Skip("it is for -tags faults: the inbox waits ten seconds")
+	}
+	l := new(ledger.Ledger)
+	app := witness(t, l, nil)
+	s := newServer(t)
+	p := startCaddy(t, s, s.caddyfile("", aliveSite+retrySite(app.addr, quickly)))
+	tr := startTraffic(t, l, s.addr, "load", 40)
+	eventually(t, "there is load", func() bool { return l.Counts().Accepted > 100 })
+	disk := p.inject([]string{"fdatasync:delay_enter=15000000"})
+	eventually(t, "a webhook is refused", func() bool { return l.Counts().Unavailable+l.Counts().Unanswered >= 40 })
+	p.measure(l, "that hangs", 40)
+	disk.stop()
+	tr.finish(s.addr)
+	judge(t, l, s, "demo")
+}
+
+// answersFor has so many senders send for a while, one webhook after the other, and
+// returns how long the answers took.
+func answersFor(t *testing.T, l *ledger.Ledger, addr string, senders int, lasts time.Duration) (took []time.Duration) {
+	t.Helper()
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	until := time.Now().Add(lasts)
+	for sender := range senders {
+		all.Go(func() {
+			client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
+			defer client.CloseIdleConnections()
+			for n := 0; n == 0 || time.Now().Before(until); n++ {
+				id := fmt.Sprintf("%d-%d", sender, n)
+				l.Sent(id, []byte(id))
+				began := time.Now()
+				l.Answered(id, post(t.Context(), client, addr, id, id))
+				mu.Lock()
+				took = append(took, time.Since(began))
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	return took
+}
+
+// measure notes how much runs and is open in Caddy, which has so many senders.
+func (p *process) measure(l *ledger.Ledger, when string, senders int) {
+	p.t.Helper()
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	l.Measured("file descriptors "+when, float64(len(files)), float64(100+3*senders))
+	l.Measured("goroutines "+when, p.metric("go_goroutines"), float64(200+6*senders))
+}
