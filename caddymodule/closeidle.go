@@ -4,34 +4,53 @@ package caddymodule
 
 import (
 	"net/http"
-	"sync/atomic"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
 // deliveryRoute is the compiled delivery route of an endpoint. It keeps connections to
-// the application until its configuration is replaced.
+// the application until its configuration is replaced, and nothing is under way.
+//
+// While something is, none is closed: Go's transport takes a connection for idle in
+// the moment in which it hands out the answer, and if it is closed then the answer is
+// lost, and the message would be delivered again.
 type deliveryRoute struct {
 	caddyhttp.Handler
-	routes   caddyhttp.RouteList
-	replaced atomic.Bool
+	routes caddyhttp.RouteList
+
+	mu       sync.Mutex
+	underWay int
+	replaced bool
 }
 
 // ServeHTTP implements [caddyhttp.Handler].
 func (r *deliveryRoute) ServeHTTP(w http.ResponseWriter, req *http.Request) error {
-	defer func() {
-		if r.replaced.Load() { // and the request may have opened another connection
-			closeIdle(r.routes)
-		}
-	}()
+	r.change(+1)
+	defer r.change(-1)
 	return r.Handler.ServeHTTP(w, req)
 }
 
-// letGo closes the connections that are idle, and the others when they are.
+func (r *deliveryRoute) change(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.underWay += n
+	r.closeUnused()
+}
+
+// letGo closes the connections as soon as nothing is under way in them.
 func (r *deliveryRoute) letGo() {
-	r.replaced.Store(true)
-	closeIdle(r.routes)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.replaced = true
+	r.closeUnused()
+}
+
+func (r *deliveryRoute) closeUnused() {
+	if r.replaced && r.underWay == 0 {
+		closeIdle(r.routes)
+	}
 }
 
 // closeIdle makes the proxies in routes close the connections that they keep to the
