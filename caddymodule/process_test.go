@@ -86,7 +86,12 @@ func launchCaddy(t testing.TB, s *server, caddyfile string) *process {
 		t.Fatal(err)
 	}
 	go func() { p.exit <- p.cmd.Wait() }()
-	t.Cleanup(func() { p.end(syscall.SIGKILL) })
+	t.Cleanup(func() {
+		p.end(syscall.SIGKILL)
+		if log := p.log.Bytes(); t.Failed() {
+			t.Logf("the end of what Caddy said: %s", log[max(0, len(log)-1000):])
+		}
+	})
 	return p
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -334,21 +335,24 @@ func (a *application) none() {
 	}
 }
 
-// freeAddr returns an address that nobody listens at, another one each time: the
-// system may give a port again that was closed.
+// freeAddr returns an address that nobody listens at, another one each time. Its
+// port is below those that systems give to connections: one of these could have it
+// while a Caddy that was killed is not started again yet.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(20_000))
+		l, err := net.Listen("tcp", addr)
 		if err != nil {
-			t.Fatal(err)
+			continue // somebody has it
 		}
-		addr := l.Addr().String()
 		l.Close()
 		if _, given := givenAddrs.LoadOrStore(addr, true); !given {
 			return addr
 		}
 	}
+	t.Fatal("there is no port to listen at")
+	return ""
 }
 
 var givenAddrs sync.Map
