@@ -126,7 +126,6 @@ func (j *Journal) nextSegment() error {
 			return err
 		}
 	}
-	j.active.retire()
 	j.mu.Lock()
 	j.active = next
 	j.segments[next.number] = next

@@ -201,16 +201,6 @@ func (s *segment) handOver() (file, direct *os.File, filled int64) {
 	return s.file, s.direct, filled
 }
 
-// retire closes what only the writer needs. A segment may be read for weeks.
-func (s *segment) retire() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.direct != nil {
-		_ = s.direct.Close() // every write was synced
-		s.direct = nil
-	}
-}
-
 // writer is the file to write whole pages to.
 func (s *segment) writer() *os.File {
 	if s.direct != nil {
