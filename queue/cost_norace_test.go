@@ -7,6 +7,7 @@
 package queue_test
 
 import (
+	"math"
 	"runtime"
 	"testing"
 )
@@ -17,12 +18,18 @@ func TestDispatchingAllocatesLittle(t *testing.T) {
 	const n = 20_000
 	for _, concurrency := range []int{1, 8} {
 		dispatch(t.Context(), 100, concurrency, func() {}) // what is there once
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		dispatch(t.Context(), n, concurrency, runtime.Gosched)
-		runtime.ReadMemStats(&after)
-		if each := float64(after.Mallocs-before.Mallocs) / n; each > 6.5 {
-			t.Errorf("%d at once: %.1f allocations a message, want 6 at most", concurrency, each)
+		// On a busy machine attempts end and start more often, and what else runs
+		// in the process adds to what is counted: the least of some runs is the cost.
+		least := math.Inf(1)
+		for range 5 {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			dispatch(t.Context(), n, concurrency, runtime.Gosched)
+			runtime.ReadMemStats(&after)
+			least = min(least, float64(after.Mallocs-before.Mallocs)/n)
+		}
+		if least > 6.5 {
+			t.Errorf("%d at once: %.1f allocations a message, want 6 at most", concurrency, least)
 		}
 	}
 }
