@@ -104,7 +104,8 @@ func (f *Frame) NoteText(data []byte) {
 // NoteNumber is Note for a number.
 func (f *Frame) NoteNumber(n uint64) { f.notes = binary.AppendUvarint(f.notes, n) }
 
-// Size returns how many bytes the frame has so far.
+// Size returns how many bytes the frame has so far; once it is committed, with the
+// zeros to the end of the page.
 func (f *Frame) Size() int { return len(f.buf) - f.lead + len(f.notes) }
 
 // Commit makes the frame durable. Its number must be higher than all before. A
@@ -113,12 +114,13 @@ func (f *Frame) Size() int { return len(f.buf) - f.lead + len(f.notes) }
 func (j *Journal) Commit(f *Frame, number uint64, from Position) error {
 	s := f.segment
 	blobs := len(f.buf) - f.lead - frameHeader
-	f.room(len(f.notes) + pageSize)
-	f.buf = append(f.buf, f.notes...)
+	notes := len(f.notes)
+	f.room(notes + pageSize)
+	f.buf, f.notes = append(f.buf, f.notes...), f.notes[:0]
 	frame := f.buf[f.lead:]
 	h := frame[:frameHeader]
 	binary.LittleEndian.PutUint32(h[4:], uint32(blobs))
-	binary.LittleEndian.PutUint32(h[8:], uint32(len(f.notes)))
+	binary.LittleEndian.PutUint32(h[8:], uint32(notes))
 	binary.LittleEndian.PutUint32(h[12:], crc32.Update(s.salt, castagnoli, frame[frameHeader:]))
 	binary.LittleEndian.PutUint64(h[16:], number)
 	binary.LittleEndian.PutUint32(h[24:], from.Segment)
