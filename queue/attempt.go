@@ -37,7 +37,6 @@ func (d *Dispatcher) started(a *attempt) {
 	d.inFlight[id] = a
 	d.current++
 	if a.probe {
-		d.probing = true
 		d.health.probing(id)
 	}
 }
@@ -118,8 +117,8 @@ func (d *Dispatcher) decide(a *attempt, r Result) verdict {
 		return judge(a.target.Policy, r, h, ordinary)
 	case d.stopping:
 		return judge(a.target.Policy, r, h, stopping)
-	case a.probe && recent:
-		d.health.probeFailed(id, r, a.target.Route, now)
+	case a.probe && recent && !rerouted:
+		d.health.probeFailed(id, r, now)
 		d.stored.outage = false
 		return judge(a.target.Policy, r, h, inOutage)
 	case d.health.outage != nil || !recent || rerouted:
@@ -181,6 +180,20 @@ func (d *Dispatcher) holdProbes() {
 	d.replan()
 }
 
+// probeUnderWay reports whether a probe is under way for whose end the next one has
+// to wait. One through a route that was replaced is left alone: cancelled, its
+// message might come to the application twice.
+func (d *Dispatcher) probeUnderWay() bool {
+	full := len(d.inFlight) >= d.pace.limit
+	for _, a := range d.inFlight {
+		current := a.changes == d.health.changes && a.target.Route == d.target.Route
+		if a.probe && (current || full) {
+			return true
+		}
+	}
+	return false
+}
+
 // outageEnded begins anew, carefully. Attempts that still hang from before do
 // not hold the new ones up.
 func (d *Dispatcher) outageEnded(o Outage) {
@@ -191,14 +204,14 @@ func (d *Dispatcher) outageEnded(o Outage) {
 	d.replan()
 }
 
-// ended frees what the attempt held, after it was settled.
+// ended frees what the attempt held, after it was settled. Another attempt with the
+// message may be under way by then.
 func (d *Dispatcher) ended(a *attempt) {
-	delete(d.inFlight, a.delivery.Message.ID)
+	if id := a.delivery.Message.ID; d.inFlight[id] == a {
+		delete(d.inFlight, id)
+	}
 	if a.changes == d.health.changes {
 		d.current--
-	}
-	if a.probe {
-		d.probing = false
 	}
 }
 

@@ -27,8 +27,8 @@ var errInterrupted = errors.New("attempt interrupted by a shutdown")
 // Failures are a message's own as long as others are delivered. They become the
 // endpoint's when five different messages in a row failed, or three attempts in
 // a row could not connect: an outage. Then nothing is handed out but one probe
-// at a time, until one is delivered, and no failure of that time counts towards
-// giving up on a message, those that opened the outage included.
+// at a time through a route, until one is delivered, and no failure of that time
+// counts towards giving up on a message, those that opened the outage included.
 //
 // It costs one goroutine while it has nothing to do, a second after it had.
 type Dispatcher struct {
@@ -49,7 +49,6 @@ type Dispatcher struct {
 	pace     pace
 	crowd    crowd
 	stopping bool
-	probing  bool            // a probe is under way
 	inFlight map[ID]*attempt // under way, by their messages
 	current  int             // those of inFlight since the last beginning or end of an outage
 	owed     map[ID]Refund   // to messages that were in flight when an outage began
@@ -100,7 +99,8 @@ func (d *Dispatcher) Run(ctx context.Context) {
 }
 
 // SetTarget changes the target, also while Run runs. Attempts under way finish
-// on the old one. In an outage, a changed Route is probed at once.
+// on the old one. In an outage, a changed Route is probed at once: beside a probe
+// that is under way on the old one, if Concurrency allows for both, else after it.
 func (d *Dispatcher) SetTarget(t Target) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -159,7 +159,7 @@ func (d *Dispatcher) due(now time.Time) (action, time.Time) {
 		return actLoad, time.Time{}
 	case !d.stored.outage || !d.stored.ready:
 		return actStore, time.Time{}
-	case d.health.outage != nil && d.probing:
+	case d.health.outage != nil && d.probeUnderWay():
 		return actWait, time.Time{}
 	case d.health.outage != nil && now.Before(d.health.nextProbe):
 		return actWait, d.health.nextProbe

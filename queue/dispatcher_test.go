@@ -102,6 +102,63 @@ func TestConcurrencyIsNeverExceeded(t *testing.T) {
 	})
 }
 
+// An attempt from before an outage ends in it, and its message is probed before the
+// engine has returned from taking it back. The end of the first attempt does not hide
+// the second one, which counts while it is under way.
+func TestConcurrencyIsNotExceededWhileTheEngineIsSlow(t *testing.T) {
+	open(t, ok, func(s *site) {
+		s.through = func(r queue.Receiver) queue.Receiver { return slowNacks{r} }
+		s.target.Concurrency = 6
+		s.target.AttemptTimeout = time.Hour
+		ids := s.publish(40)
+		s.respond(func(ctx context.Context, m *queue.Message, attempt int) queue.Result {
+			answer := after(time.Minute, ok)
+			switch young := time.Since(s.opened) < 30*time.Second; {
+			case m.ID == ids[0] && attempt == 1:
+				answer = after(5*time.Second, timedOut) // in the outage
+			case m.ID == ids[0]:
+				answer = after(time.Hour, ok)
+			case m.ID == ids[1]:
+				answer = after(30*time.Second, ok) // and ends it
+			case young:
+				answer = after(0, offline) // and they begin it
+			}
+			return answer(ctx, m, attempt)
+		})
+		s.start()
+		s.pass(29 * time.Second)
+		s.inOutage(true)
+		if n := s.now(); n != 2 {
+			s.Fatalf("%d attempts are under way, want the probe and one from before", n)
+		}
+		s.pass(20 * time.Minute)
+		s.counts(1, 39, 0)
+		if most := s.atOnce(); most != 6 {
+			s.Errorf("%d attempts at once, want 6", most)
+		}
+	})
+}
+
+// slowNacks is a queue that returns from taking a message back, after an answer that
+// came too late, when it has handed it out again.
+type slowNacks struct{ queue.Receiver }
+
+func (q slowNacks) Receive(ctx context.Context, endpoint string, lease time.Duration) (queue.Delivery, error) {
+	d, err := q.Receiver.Receive(ctx, endpoint, lease)
+	d.Lease = slowNack{d.Lease}
+	return d, err
+}
+
+type slowNack struct{ queue.Lease }
+
+func (l slowNack) Nack(delay time.Duration, h queue.History) error {
+	err := l.Lease.Nack(delay, h)
+	if h.LastError == timedOut.Err.Error() {
+		time.Sleep(15 * time.Second)
+	}
+	return err
+}
+
 func TestAnIdleDispatcherCostsOneGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := queuetest.NewMemory()

@@ -168,9 +168,8 @@ func (h *health) probing(id ID) {
 	h.probed = append(h.probed[:len(h.probed):len(h.probed)], id)
 }
 
-// probeFailed notes that a probe with a message failed, which went through the
-// given route.
-func (h *health) probeFailed(id ID, r Result, route string, now time.Time) {
+// probeFailed notes that a probe with a message failed.
+func (h *health) probeFailed(id ID, r Result, now time.Time) {
 	h.outage.Probes++
 	if h.blamed == nil { // the outage is remembered from before a restart
 		h.blamed = make(map[ID]struct{})
@@ -179,11 +178,7 @@ func (h *health) probeFailed(id ID, r Result, route string, now time.Time) {
 		h.blamed[id] = struct{}{}
 	}
 	h.outage.LastError = r.text()
-	delay := max(probeDelay(h.outage.Probes), min(r.RetryAfter, longestPause))
-	if route != h.outage.Route {
-		delay = 0
-	}
-	h.probeAfter(delay, now)
+	h.probeAfter(max(probeDelay(h.outage.Probes), min(r.RetryAfter, longestPause)), now)
 }
 
 // rerouted notes that deliveries take this route from now on, and returns

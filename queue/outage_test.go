@@ -640,22 +640,43 @@ func TestARouteThatChangedInARestartIsProbedAtOnce(t *testing.T) {
 	})
 }
 
+// A changed route is probed at once, also while a probe hangs on the old one, which
+// is not cancelled, and says nothing of the new one. Only if no more attempts may be
+// under way does the new one wait for its end.
 func TestAProbeThroughTheOldRouteDoesNotDelayTheNewOne(t *testing.T) {
-	open(t, broken, func(s *site) {
-		s.publish(10)
-		s.start()
-		s.pass(20 * time.Second)
-		s.respond(after(25*time.Second, broken))
-		s.pass(15 * time.Second)
-		s.tried()
-		s.target.Route = "route 2"
-		s.d.SetTarget(s.target)
-		s.answerWith(ok)
-		s.pass(time.Minute)
-		if got := s.times(); got[0] != 56*time.Second {
-			s.Errorf("the new route is probed at %v, want when the old probe ended", got[0])
-		}
-	})
+	for concurrency, at := range map[int]time.Duration{2: 35 * time.Second, 1: 56 * time.Second} {
+		t.Run(strconv.Itoa(concurrency), func(t *testing.T) {
+			open(t, broken, func(s *site) {
+				s.target.Concurrency = concurrency
+				s.publish(10)
+				s.start()
+				s.pass(20 * time.Second)
+				s.tried()
+				s.respond(after(25*time.Second, broken))
+				s.pass(15 * time.Second)
+				hangs := s.tried() // since 31 s
+				s.answerWith(broken)
+				s.target.Route = "route 2"
+				s.d.SetTarget(s.target)
+				s.pass(27 * time.Second)
+				s.inOutage(true)
+				probed := s.took()
+				if len(probed) != 1 || probed[0].at != at {
+					s.Fatalf("the new route is probed as %v, want once, after %v", probed, at)
+				}
+				if probed[0].id == hangs[0] {
+					s.Error("the message whose probe hung is the first again")
+				}
+				s.answerWith(ok)
+				s.pass(time.Minute)
+				s.inOutage(false)
+				s.counts(0, 10, 0)
+				if most := s.atOnce(); most > concurrency {
+					s.Errorf("%d attempts at once", most)
+				}
+			})
+		})
+	}
 }
 
 func TestFailuresThroughAReplacedRouteAreNotCounted(t *testing.T) {

@@ -248,7 +248,8 @@ type Admin interface {
 	// Their messages come without header and body.
 	DeadLetters(ctx context.Context, endpoint string, after ID) iter.Seq2[Settled, error]
 
-	// DeadLetter returns one dead letter whole, or ErrNotFound.
+	// DeadLetter returns one dead letter whole, or ErrNotFound. One that was damaged
+	// on disk is returned as far as it can be read.
 	DeadLetter(ctx context.Context, endpoint string, id ID) (Settled, error)
 
 	// Redrive makes a dead letter ready as if it had just arrived, with an empty
@@ -289,6 +290,7 @@ type Admin interface {
 // Settled is a message that is dead or kept.
 type Settled struct {
 	Message *Message
+	Damaged bool // Message lacks what cannot be read; a list does not look at bodies
 	History History
 	Reason  string    // why it is dead; empty if it was delivered
 	At      time.Time // when it was settled

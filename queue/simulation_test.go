@@ -64,19 +64,30 @@ func TestFaultSimulation(t *testing.T) {
 // simulated returns how many seeds to simulate, and the first of them.
 func simulated(t *testing.T) (seeds int, first uint64) {
 	t.Helper()
-	if s := os.Getenv(seedVariable); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return 1, n
-	}
-	seeds, first = 200, uint64(rand.Uint32())
-	if faultsAreLong {
+	first, given := firstSeed(t)
+	seeds = 200
+	switch {
+	case given:
+		seeds = 1
+	case faultsAreLong:
 		seeds = 100_000
 	}
 	t.Logf("%d seeds from %d", seeds, first)
 	return seeds, first
+}
+
+// firstSeed returns the seed that was given, or any.
+func firstSeed(t *testing.T) (seed uint64, given bool) {
+	t.Helper()
+	s := os.Getenv(seedVariable)
+	if s == "" {
+		return uint64(rand.Uint32()), false
+	}
+	seed, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seed, true
 }
 
 // Each of these breaks a promise, and the simulation says which.

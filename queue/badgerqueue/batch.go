@@ -18,7 +18,8 @@ type operation interface {
 	cost() (entries, bytes int)
 
 	// apply reads what it needs from the batch, which has all that was applied
-	// before, and writes to it. If it returns an error, it changed nothing.
+	// before, and writes to it. If it returns an error, it changed nothing, but for
+	// messages that are kept: it may have erased some to make room.
 	apply(b *batch) error
 
 	// done is called once, without an error when the batch is durable and can be

@@ -58,7 +58,8 @@ func (q *Queue) view(fn func(tx *badger.Txn) error) error {
 
 // glance calls fn with the tables as they were a moment ago, or on a full disk when
 // there was space.
-func (q *Queue) glance(fn func(tx *badger.Txn) error) error {
+func (q *Queue) glance(fn func(tx *badger.Txn) error) (err error) {
+	defer q.rescue(&err)
 	tx := q.db.NewTransaction(false)
 	defer tx.Discard()
 	return fn(tx)
@@ -74,6 +75,9 @@ func (v view) readMessage(at *located, whole bool) (*messageRecord, error) {
 	m, err := decodeMessage(record)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errCorrupt, err)
+	}
+	if m.message.ID != at.id {
+		return nil, fmt.Errorf("%w: another message is in its place", errCorrupt)
 	}
 	if !m.apart || !whole {
 		return m, nil
@@ -102,6 +106,8 @@ func (v view) appendBlob(dst []byte, p journal.Place) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %w", errMissing, err)
 	case errors.Is(err, journal.ErrDamaged):
 		return nil, fmt.Errorf("%w: %w", errCorrupt, err)
+	case errors.Is(err, journal.ErrUnreadable):
+		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	return blob, err
 }

@@ -34,6 +34,7 @@ type checkpointer struct {
 	applied journal.Position // all frames before it are in the database
 	from    journal.Position // all frames before it are durable there
 	bytes   int64            // committed since
+	beyond  bool             // the database has what is in no frame, not durable yet
 }
 
 // checkpointEvery is how much of a segment is written between two checkpoints:
@@ -75,6 +76,13 @@ func (c *checkpointer) begun(from, tail journal.Position) {
 	}
 	// The next start need not replay this again, however often it comes to that.
 	c.wake <- struct{}{}
+}
+
+// changed is told that something was written to the database that no replay finds.
+func (c *checkpointer) changed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.beyond = true
 }
 
 // begin returns where a replay has to begin.
@@ -125,10 +133,10 @@ func (c *checkpointer) sync() error {
 		return err
 	}
 	c.mu.Lock()
-	applied, from := c.applied, c.from
+	applied, same := c.applied, c.applied == c.from && !c.beyond
 	c.bytes = 0
 	c.mu.Unlock()
-	if applied == from {
+	if same {
 		return nil // as it was
 	}
 	if err := syncIndex(c.q.opts.Dir, c.q.opts.sync); errors.Is(err, errNotSynced) {
@@ -138,7 +146,7 @@ func (c *checkpointer) sync() error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.from = applied
+	c.from, c.beyond = applied, false
 	return nil
 }
 

@@ -162,7 +162,6 @@ func TestAPowerCutAroundADropLosesNothing(t *testing.T) {
 		}
 		return b.commit()
 	}})
-	nothingLeft := powerCuts["nothing is left"]
 	segments, want := m.journal.Segments(), m.tables()
 	hooked.Store(true)
 	m.checkpointer.one.Unlock()
@@ -170,7 +169,7 @@ func TestAPowerCutAroundADropLosesNothing(t *testing.T) {
 	if now := m.journal.Segments(); len(now) >= len(segments) {
 		t.Fatalf("of %v there are still %v", segments, now)
 	}
-	for _, left := range powerCuts {
+	for _, left := range powerCuts(t) {
 		dir := t.TempDir()
 		copyFiles(t, before, dir)
 		then.cut(t, dir, left)
@@ -215,7 +214,7 @@ func TestWhatComesDuringACheckpointIsReplayed(t *testing.T) {
 	if during != nil {
 		t.Fatal("nothing came")
 	}
-	m.copied(func(dir string) { disk.cut(t, dir, powerCuts["nothing is left"]) }).check()
+	m.copied(func(dir string) { disk.cut(t, dir, nothingLeft) }).check()
 }
 
 // Until a frame says where to begin, and is durable, a replay may need what is

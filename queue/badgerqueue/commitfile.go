@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // A commitFile counts commits beside the journal. The end of a journal cannot be
@@ -31,7 +32,7 @@ func openCommitFile(dir string) (*commitFile, uint64, error) {
 		return nil, 0, fmt.Errorf("counting commits: %w", err)
 	}
 	var b [12]byte
-	if _, err := f.ReadAt(b[:], 0); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := f.ReadAt(b[:], 0); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.EIO) {
 		return nil, 0, fmt.Errorf("counting commits: %w", errors.Join(err, f.Close()))
 	}
 	if crc32.ChecksumIEEE(b[:8]) != binary.BigEndian.Uint32(b[8:]) {

@@ -3,6 +3,7 @@
 package badgerqueue
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -38,7 +40,8 @@ func TestNothingAcknowledgedIsLostWhenTheProcessIsKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes some seconds")
 	}
-	s, q := crashed(t, crashes)
+	random := seeded(t)
+	s, q := crashed(t, random, crashes)
 	t.Logf("%+v, %d durable acks", s.Counts(), s.durable)
 	if len(s.acknowledged) == 0 || s.durable == 0 {
 		t.Fatal("the processes did nothing")
@@ -52,7 +55,7 @@ func TestNothingAcknowledgedIsLostWhenTheProcessIsKilled(t *testing.T) {
 	if s := stats(t, q, "here"); s.Waiting != 0 || s.Bytes != 0 {
 		t.Errorf("drained, the counters are %+v", s)
 	}
-	for n, i := range rand.Perm(len(s.acknowledged)) { // keys are there if their messages are
+	for n, i := range random.Perm(len(s.acknowledged)) { // keys are there if their messages are
 		if n == 500 {
 			break
 		}
@@ -64,8 +67,9 @@ func TestNothingAcknowledgedIsLostWhenTheProcessIsKilled(t *testing.T) {
 func TestAKillLosesWhatIsAcknowledgedTooEarly(t *testing.T) {
 	t.Parallel()
 	var s *story
+	random := seeded(t)
 	for range 10 { // a kill may come when nothing is under way
-		s, _ = crashed(t, 2, crashHasty+"=1")
+		s, _ = crashed(t, random, 2, crashHasty+"=1")
 		if slices.ContainsFunc(s.Check(ledger.End{}), func(v ledger.Violation) bool { return v.Invariant == ledger.Loss }) {
 			return
 		}
@@ -75,11 +79,11 @@ func TestAKillLosesWhatIsAcknowledgedTooEarly(t *testing.T) {
 
 // crashed has several processes killed, one after the other, and returns what they
 // did and the queue that they left, of which everything was delivered then.
-func crashed(t *testing.T, times int, environment ...string) (*story, *Queue) {
+func crashed(t *testing.T, random *rand.Rand, times int, environment ...string) (*story, *Queue) {
 	t.Helper()
 	dir, s := t.TempDir(), newStory()
 	for range times {
-		s.read(t, killed(t, dir, environment...))
+		s.read(t, killed(t, random, dir, environment...))
 	}
 	q := openTest(t, Options{Dir: dir, tune: asShipped})
 	for range stats(t, q, "here").Waiting {
@@ -97,16 +101,41 @@ func sum(m *queue.Message) string { return fmt.Sprintf("%x", sha256.Sum256(m.Req
 
 func crashKey(id string) []queue.Key { return []queue.Key{queuetest.Key(id, time.Hour)} }
 
-// killed runs a process for a moment, and returns what it wrote.
-func killed(t *testing.T, dir string, environment ...string) []byte {
+// killed runs a process until it has acknowledged a hundred publishes, and for a
+// moment more, and returns what it wrote.
+func killed(t *testing.T, random *rand.Rand, dir string, environment ...string) []byte {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(append(os.Environ(), crashChild+"="+dir), environment...)
+	cmd.Env = append(append(os.Environ(), crashChild+"="+dir, fmt.Sprintf("%s=%d", faultSeed, random.Uint64())), environment...)
 	var out, problems bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &problems
+	cmd.Stderr = &problems
+	said, err := cmd.StdoutPipe()
+	must(t, err)
 	must(t, cmd.Start())
-	time.Sleep(300*time.Millisecond + rand.N(400*time.Millisecond))
+	enough, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		lines, acknowledged := bufio.NewReader(said), 0
+		for err := error(nil); err == nil; {
+			var line []byte
+			line, err = lines.ReadBytes('\n')
+			out.Write(line)
+			if bytes.HasPrefix(line, []byte("P")) {
+				if acknowledged++; acknowledged == 100 {
+					close(enough)
+				}
+			}
+		}
+	}()
+	select {
+	case <-enough:
+		time.Sleep(time.Duration(random.Int64N(int64(300 * time.Millisecond))))
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Error("the process acknowledges nothing")
+	}
 	must(t, cmd.Process.Kill())
+	<-ended
 	if err := cmd.Wait(); err == nil || problems.Len() > 0 {
 		t.Fatalf("the process ended by itself: %v: %s", err, problems.String())
 	}
@@ -115,13 +144,17 @@ func killed(t *testing.T, dir string, environment ...string) []byte {
 
 // runCrashChild is the process. It returns only if something is wrong.
 func runCrashChild() int {
-	if err := useUntilKilled(os.Getenv(crashChild)); err != nil {
+	seed, err := strconv.ParseUint(os.Getenv(faultSeed), 10, 64)
+	if err == nil {
+		err = useUntilKilled(os.Getenv(crashChild), rand.New(&sharedSource{Source: rand.NewPCG(seed, 0)}))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 	return 1
 }
 
-func useUntilKilled(dir string) error {
+func useUntilKilled(dir string, random *rand.Rand) error {
 	o := Options{Dir: dir}
 	if os.Getenv(crashUnsynced) != "" {
 		o.sync = func(*os.File) error { return nil }
@@ -172,14 +205,14 @@ func useUntilKilled(dir string) error {
 			return err
 		}
 		status := 204
-		if rand.N(10) == 0 {
+		if random.IntN(10) == 0 {
 			status = 503
 		}
 		if err := note("D", d.Message.ID, sum(d.Message), status); err != nil {
 			return err
 		}
 		if status == 503 {
-			return d.Lease.Nack(rand.N(10*time.Millisecond), queue.History{Attempts: d.History.Attempts + 1})
+			return d.Lease.Nack(time.Duration(random.Int64N(int64(10*time.Millisecond))), queue.History{Attempts: d.History.Attempts + 1})
 		}
 		if err := d.Lease.Ack(0); err != nil {
 			return err

@@ -3,6 +3,7 @@
 package badgerqueue
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -12,7 +13,11 @@ import (
 
 func freeSpace(dir string) (int64, error) {
 	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
+	err := unix.Statfs(dir, &st)
+	for errors.Is(err, unix.EINTR) {
+		err = unix.Statfs(dir, &st)
+	}
+	if err != nil {
 		return 0, fmt.Errorf("statfs of %s: %w", dir, err)
 	}
 	return int64(st.Bavail) * int64(st.Bsize), nil

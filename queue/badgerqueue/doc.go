@@ -68,6 +68,9 @@
 //   - Blobs and frames have checksums: what is damaged is buried or left out and
 //     reported, and what is behind it is found. Commits are counted beside the
 //     journal, to notice if its end is missing (commitfile.go).
+//   - A file of the journal may be missing. While something in it is wanted that is
+//     said at each start, and its number is not used again: what comes later must
+//     not be taken for what was in it (wanted.go).
 //
 // # Limits
 //

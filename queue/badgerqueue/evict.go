@@ -111,7 +111,7 @@ func (b *batch) raiseKept(e *endpoint, found duePlace) {
 type evictor struct {
 	b     *batch
 	tx    *badger.Txn
-	it    *badger.Iterator
+	it    *badger.Iterator      // nil if the database is broken
 	heads map[*endpoint]*victim // the next of each endpoint; nil: it has none
 	all   []*endpoint
 }
@@ -126,10 +126,12 @@ func (b *batch) openEvictor() *evictor {
 	if b.evictor == nil {
 		b.note(b.q.index.flushSurely())
 		tx := b.q.db.NewTransaction(false)
+		it, err := b.q.iterator(tx, badger.IteratorOptions{Prefix: newKey(tableKept)})
+		b.note(err)
 		b.evictor = &evictor{
 			b:     b,
 			tx:    tx,
-			it:    tx.NewIterator(badger.IteratorOptions{Prefix: newKey(tableKept)}),
+			it:    it,
 			heads: make(map[*endpoint]*victim),
 			all:   b.q.scheduler.all(),
 		}
@@ -138,6 +140,9 @@ func (b *batch) openEvictor() *evictor {
 }
 
 func (v *evictor) close() {
+	if v.it == nil {
+		return
+	}
 	v.it.Close()
 	v.tx.Discard()
 }
@@ -180,7 +185,7 @@ func (v *evictor) head(e *endpoint) (*victim, error) {
 func (v *evictor) seek(e *endpoint, from duePlace) error {
 	v.heads[e] = nil
 	n := e.number.Load()
-	if e.tally.kept == 0 {
+	if e.tally.kept == 0 || v.it == nil {
 		return nil
 	}
 	v.it.Seek(keptKey(n, from))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,11 +15,11 @@ import (
 	promise "github.com/caddy-webhook-inbox/inbox/queue/queuetest/ledger"
 )
 
-// faultSeed is the environment variable with the seed of what is random in the
-// fault tests.
+// faultSeed is the environment variable with the seed of what is random in a test.
 const faultSeed = "BADGERQUEUE_FAULT_SEED"
 
-// seeded returns what is random in a test, and logs how to have the same again.
+// seeded returns what is random in a test, for several goroutines too, and logs how
+// to have the same again, but for the order in which these come.
 func seeded(t testing.TB) *rand.Rand {
 	t.Helper()
 	seed, err := strconv.ParseUint(os.Getenv(faultSeed), 10, 64)
@@ -26,7 +27,19 @@ func seeded(t testing.TB) *rand.Rand {
 		seed = rand.Uint64()
 	}
 	t.Logf("%s=%d", faultSeed, seed)
-	return rand.New(rand.NewPCG(seed, 0))
+	return rand.New(&sharedSource{Source: rand.NewPCG(seed, 0)})
+}
+
+// A sharedSource is a source for several goroutines.
+type sharedSource struct {
+	mu sync.Mutex
+	rand.Source
+}
+
+func (s *sharedSource) Uint64() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Source.Uint64()
 }
 
 // A past is what was done with a queue before its files were damaged, seen from

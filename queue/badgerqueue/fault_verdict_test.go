@@ -37,6 +37,7 @@ type verdict struct {
 	err        error // that the directory was not opened with
 	reported   []string
 	violations []promise.Violation
+	later      []promise.Violation // those that are about what came after the damage
 }
 
 // broke reports whether an invariant was violated.
@@ -57,12 +58,18 @@ func (v verdict) String() string {
 	if n := len(v.violations); n > 0 {
 		text += "; violations: " + first(n, v.violations[0])
 	}
+	if n := len(v.later); n > 0 {
+		text += "; of what came later: " + first(n, v.later[0])
+	}
 	return text
 }
 
 // judge opens a directory that has the past, takes everything out of it, sends
 // everything again, and holds what came against the ledger.
-func (p *past) judge(t testing.TB, dir string) (v verdict) {
+func (p *past) judge(t testing.TB, dir string) verdict { return p.judgeAnd(t, dir, nil) }
+
+// judgeAnd is judge that goes on with the directory before it sends everything again.
+func (p *past) judgeAnd(t testing.TB, dir string, goOn func(*judging)) (v verdict) {
 	t.Helper()
 	core, logged := observer.New(zap.ErrorLevel)
 	o := p.opts
@@ -71,8 +78,9 @@ func (p *past) judge(t testing.TB, dir string) (v verdict) {
 	if err != nil {
 		return verdict{err: err}
 	}
+	j := judging{past: p, t: t, q: q, keys: make(map[queue.ID]string), end: promise.End{Dead: make(map[string]bool)}}
 	defer func() {
-		if err := q.Close(); err != nil {
+		if err := j.q.Close(); err != nil {
 			v.reported = append(v.reported, fmt.Sprintf("closing: %v", err))
 		}
 	}()
@@ -88,19 +96,31 @@ func (p *past) judge(t testing.TB, dir string) (v verdict) {
 	}
 	l.Fault(p.ended, p.ended)
 
-	j := judging{past: p, t: t, q: q, ledger: l, keys: make(map[queue.ID]string), end: promise.End{Dead: make(map[string]bool)}}
+	j.ledger = l
 	for _, r := range p.all {
 		j.keys[r.ID] = r.ID.String()
 	}
 	j.drain()
 	j.listDead()
 	before := l.Check(j.end) // what is sent again is no loss any more
+	if goOn != nil {
+		goOn(&j)
+	}
 	j.sendAgain()
 	j.drain()
-	for range notFound + 1 {
-		q.scheduler.lookForMissing()
+	if goOn != nil {
+		j.listDead()
 	}
-	v.violations = slices.Concat(before, l.Check(j.end), j.violations)
+	for range notFound + 1 {
+		j.q.scheduler.lookForMissing()
+	}
+	for _, found := range slices.Concat(before, l.Check(j.end), j.violations) {
+		if _, later := j.later[found.Key]; later {
+			v.later = append(v.later, found)
+		} else {
+			v.violations = append(v.violations, found)
+		}
+	}
 	v.reported = j.reported
 	if n := q.Lost(); n > 0 {
 		v.reported = append(v.reported, fmt.Sprintf("%d commits are lost", n))
@@ -120,6 +140,7 @@ type judging struct {
 	end        promise.End
 	reported   []string
 	violations []promise.Violation
+	later      map[string]*queue.Message // what came after the damage, by key
 }
 
 // drain delivers all that waits, as far as it can be found.
@@ -145,13 +166,18 @@ func (j *judging) drain() {
 			left, gone = 0, j.missing() > 0
 			continue
 		}
-		key, ok := j.keys[d.Message.ID]
-		if !ok {
-			key = d.Message.ID.String()
-		}
-		j.ledger.Tried(key, content(j.t, d.Message), attempt(d, 204))
+		j.ledger.Tried(j.keyOf(d.Message.ID), content(j.t, d.Message), attempt(d, 204))
 		must(j.t, d.Lease.Ack(0))
 	}
+}
+
+// keyOf returns the key that a message was sent with. One that nobody sent has none,
+// and is known by its id.
+func (j *judging) keyOf(id queue.ID) string {
+	if key, ok := j.keys[id]; ok {
+		return key
+	}
+	return id.String()
 }
 
 func (j *judging) receive() (queue.Delivery, error) {
@@ -177,18 +203,24 @@ func (j *judging) listDead() {
 			j.reported = append(j.reported, fmt.Sprintf("listing dead letters: %v", err))
 			return
 		}
-		key, ok := j.keys[s.Message.ID]
-		if !ok {
-			key = s.Message.ID.String()
+		key := j.keyOf(s.Message.ID)
+		sent := j.later[key]
+		for _, r := range j.all {
+			if r.ID == s.Message.ID {
+				sent = r.Message
+			}
 		}
 		j.end.Dead[key] = true
 		whole, err := j.q.DeadLetter(j.t.Context(), "here", s.Message.ID)
 		switch {
 		case err != nil:
 			j.reported = append(j.reported, fmt.Sprintf("reading a dead letter: %v", err))
-		case s.Reason == "corrupt" || whole.Message.Request.Method == "":
+		case s.Reason == "corrupt" || whole.Damaged:
 			j.reported = append(j.reported, "a message is buried as corrupt")
-		case ok && string(content(j.t, whole.Message)) != string(content(j.t, j.find(s.Message.ID).Message)):
+			if j.later[key] != nil {
+				j.violations = append(j.violations, promise.Violation{Invariant: promise.Loss, Key: key, What: "it cannot be read"})
+			}
+		case sent != nil && string(content(j.t, whole.Message)) != string(content(j.t, sent)):
 			j.violations = append(j.violations, promise.Violation{Invariant: promise.Invention, Key: key, What: "the dead letter was never sent"})
 		}
 	}

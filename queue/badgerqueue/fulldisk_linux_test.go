@@ -22,7 +22,7 @@ import (
 func TestTheProcessSurvivesAFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=160m"); err != nil {
-		t.Skipf("mounting a small disk: %v", err)
+		t.Skipf("needs root to mount a small disk: %v", err)
 	}
 	t.Cleanup(func() { must(t, unix.Unmount(dir, 0)) })
 	o := Options{Dir: filepath.Join(dir, "queue"), MinFreeSpace: 64 << 20, disk: localDisk{dir}}
@@ -58,7 +58,16 @@ func TestTheProcessSurvivesAFullDisk(t *testing.T) {
 		}
 	}
 	must(t, hog.Close())
-	time.Sleep(100 * time.Millisecond)
+	seenFull := func() bool {
+		q.space.mu.Lock()
+		defer q.space.mu.Unlock()
+		return q.space.state == diskFull
+	}
+	for deadline := time.Now().Add(20 * time.Second); !seenFull(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the queue does not see that the disk is full")
+		}
+	}
 	for range 100 {
 		m := sender.Message("here")
 		m.Request.Body = body

@@ -98,6 +98,7 @@ type endlessDisk struct{}
 
 func (endlessDisk) free() (int64, error) { return 1 << 50, nil }
 func (endlessDisk) reserve(int64) error  { return nil }
+func (endlessDisk) reserved() int64      { return 0 }
 
 var errCrash = errors.New("the process was killed")
 

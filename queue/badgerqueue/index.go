@@ -169,11 +169,11 @@ func (x *index) run() {
 		x.mu.Unlock()
 		err := x.write(x.writing)
 		x.mu.Lock()
-		x.writing = layer{}
-		x.written = upTo
 		if x.err = err; err == nil {
+			x.writing = layer{} // else it is nowhere but here
 			x.q.checkpointer.advance(end)
 		}
+		x.written = upTo
 		x.changed.Broadcast()
 	}
 }
@@ -220,17 +220,10 @@ func (x *index) write(l layer) error {
 			err = tx.SetEntry(b)
 		}
 		if err != nil {
-			return x.failed(err)
+			return x.q.poison(fmt.Errorf("writing to the database: %w", err))
 		}
 	}
-	if err := tx.Commit(); err != nil {
-		return x.failed(err)
-	}
-	return nil
-}
-
-func (x *index) failed(err error) error {
-	return x.q.poison(fmt.Errorf("writing to the database: %w", err))
+	return x.q.writer.commit(tx)
 }
 
 // flush returns when everything that was added is in the database, or errDiskLow if
@@ -278,6 +271,7 @@ func (x *index) get(k key) (value []byte, expires uint64, ok bool, err error) {
 	}
 	x.mu.Unlock()
 	// What was in a layer until now is in the database.
+	defer x.q.rescue(&err)
 	tx := x.q.db.NewTransaction(false)
 	defer tx.Discard()
 	return getEntry(tx, k)

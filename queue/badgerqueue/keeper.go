@@ -61,6 +61,7 @@ func (k *keeper) run(ctx context.Context) {
 			return
 		case <-disk.C:
 			k.q.space.mayWrite()
+			k.q.standIn()
 		case <-sweep.C:
 			k.do(ctx, "sweeping", sweeper.sweep)
 			k.q.scheduler.lookForMissing()

@@ -44,6 +44,7 @@ type line struct {
 	order    seqHeap            // of the fresh ones in held, and some that were
 	soon     int                // those of held that will be ready once they are settled
 	settling int                // those of held that are being settled
+	large    int64              // bytes of the large ones in flight
 
 	loading bool
 	stale   bool            // what is being loaded: the disk has changed
@@ -159,6 +160,7 @@ func (l *line) hold(h *handle) {
 // back.
 func (l *line) release(h *handle) {
 	delete(l.held, h.seq)
+	l.s.depart(h)
 	if h.settled {
 		l.settling--
 	}
@@ -170,15 +172,16 @@ func (l *line) release(h *handle) {
 // inFlight returns how many messages are handed out.
 func (l *line) inFlight() int { return len(l.held) - l.settling }
 
-// giveBack lets a message wait again that could not be read.
-func (l *line) giveBack(h *handle) {
+// giveBack lets a message wait again that was not handed out. One that retries waits
+// for so long.
+func (l *line) giveBack(h *handle, delay time.Duration) {
 	l.release(h)
 	l.stale = l.loading // it was held when that began
 	if h.fresh {
 		l.unload()
 		l.cursor = min(l.cursor, h.seq)
 	} else {
-		at := time.Now().Add(time.Second)
+		at := time.Now().Add(delay)
 		if l.more && l.horizon.at.Before(at) {
 			at = l.horizon.at
 		}

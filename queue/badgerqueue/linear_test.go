@@ -31,9 +31,10 @@ func TestPublishingAndSettlingAreLinearizable(t *testing.T) {
 	for name, open := range linearEngines() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			random := seeded(t)
 			for range rounds(1, 200) {
 				q := open(t)
-				if !linearizable(t, useFromManySides(t, q)) {
+				if !linearizable(t, useFromManySides(t, q, random)) {
 					t.Fatal("there is no order in which these calls make sense")
 				}
 			}
@@ -50,7 +51,7 @@ func TestAnEngineThatIsBrokenIsNotLinearizable(t *testing.T) {
 		for engine, open := range linearEngines() {
 			t.Run(name+"/"+engine, func(t *testing.T) {
 				t.Parallel()
-				if linearizable(t, useFromManySides(t, broken(open(t)))) {
+				if linearizable(t, useFromManySides(t, broken(open(t)), seeded(t))) {
 					t.Error("it passes for linearizable")
 				}
 			})
@@ -129,16 +130,17 @@ type reply struct {
 	missing bool // there is no such dead letter
 }
 
-// useFromManySides uses a queue and returns what was called and replied.
-func useFromManySides(t *testing.T, q queue.Queue) []porcupine.Operation {
+// useFromManySides uses a queue and returns what was called and replied. What each
+// client tries is random, and a seed repeats it.
+func useFromManySides(t *testing.T, q queue.Queue, random *rand.Rand) []porcupine.Operation {
 	t.Helper()
 	const clients, calls = 8, 250
 	var all sync.WaitGroup
 	histories := make([][]porcupine.Operation, clients)
 	s := &sides{q: q, began: time.Now()}
 	for n := range clients {
+		c := &client{sides: s, t: t, number: n, random: rand.New(rand.NewPCG(random.Uint64(), 0))}
 		all.Go(func() {
-			c := &client{sides: s, t: t, number: n}
 			for range calls {
 				c.step()
 			}
@@ -168,11 +170,12 @@ type client struct {
 	*sides
 	t       *testing.T
 	number  int
+	random  *rand.Rand
 	history []porcupine.Operation
 }
 
 func (c *client) step() {
-	switch n := rand.IntN(20); {
+	switch n := c.random.IntN(20); {
 	case n < 8:
 		c.publish()
 	case n < 17:
@@ -203,7 +206,7 @@ func (c *client) note(in call, do func() (reply, error)) {
 // publish takes one of eight keys, which change as messages are settled for good.
 func (c *client) publish() {
 	c.mu.Lock()
-	name := string(rune('a' + rand.IntN(8) + c.settled/2))
+	name := string(rune('a' + c.random.IntN(8) + c.settled/2))
 	c.mu.Unlock()
 	m := sender.Message("here")
 	m.Scheme = name
@@ -220,7 +223,7 @@ func (c *client) deliver(probe bool) {
 	var d queue.Delivery
 	var err error
 	if probe {
-		d, err = c.q.Probe(ctx, "here", queue.Pick{Newest: rand.IntN(2) == 0}, time.Hour)
+		d, err = c.q.Probe(ctx, "here", queue.Pick{Newest: c.random.IntN(2) == 0}, time.Hour)
 	} else {
 		d, err = c.q.Receive(ctx, "here", time.Hour)
 	}
@@ -248,10 +251,10 @@ func (c *client) settle(d queue.Delivery, in call) {
 		}
 		return reply{}, err
 	}
-	switch rand.IntN(6) {
+	switch c.random.IntN(6) {
 	case 0:
 		in.do = "ack"
-		c.note(in, func() (reply, error) { return done(d.Lease.Ack(time.Duration(rand.IntN(2)) * time.Hour)) })
+		c.note(in, func() (reply, error) { return done(d.Lease.Ack(time.Duration(c.random.IntN(2)) * time.Hour)) })
 		c.mu.Lock()
 		c.settled++
 		c.mu.Unlock()
@@ -272,7 +275,7 @@ func (c *client) admin(discard bool) {
 	c.mu.Lock()
 	var in call
 	if n := len(c.buried); n > 0 {
-		in = c.buried[n-1-rand.IntN(min(n, 6))]
+		in = c.buried[n-1-c.random.IntN(min(n, 6))]
 	}
 	c.mu.Unlock()
 	if in.do == "" {

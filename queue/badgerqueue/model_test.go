@@ -260,6 +260,15 @@ func (m *model) tables() map[string]string {
 			if err != nil {
 				return err
 			}
+			if bytes.Equal(k, stateKey()) {
+				// The first checkpoint of a copy may come before this, with a commit.
+				q, err := decodeState(value)
+				if err != nil {
+					return err
+				}
+				q.commits = 0
+				value = q.encode()
+			}
 			all[string(k)] = fmt.Sprintf("%x until %d", value, it.Item().ExpiresAt())
 		}
 		return nil

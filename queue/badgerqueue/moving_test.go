@@ -45,12 +45,12 @@ func TestACrashWhileMessagesAreMovedLosesNone(t *testing.T) {
 	if len(crashes) < 10 {
 		t.Fatalf("there were %d frames", len(crashes))
 	}
-	all := len(m.dead) + len(m.kept) + len(m.waiting)
+	all, cuts := len(m.dead)+len(m.kept)+len(m.waiting), powerCuts(t)
 	for i, c := range crashes {
 		if i > 6 && i < len(crashes)-1 {
 			continue
 		}
-		for how, left := range powerCuts {
+		for how, left := range cuts {
 			if i%2 == 1 && how != "nothing is left" {
 				continue
 			}

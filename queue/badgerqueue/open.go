@@ -3,10 +3,13 @@
 package badgerqueue
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -56,11 +59,16 @@ func open(o Options) (_ *Queue, err error) {
 		return nil, err
 	}
 	q.limits = limitsOf(b)
+	q.spares = &spares{name: o.Dir}
+	q.space.canOpen = q.spares.fill
+	q.writer = &tableWriter{q: q}
+	q.listen(&b)
 	if q.db, err = openDB(b); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
+			q.spares.end()
 			err = errors.Join(err, q.closeDB())
 		}
 	}()
@@ -89,14 +97,21 @@ func open(o Options) (_ *Queue, err error) {
 	q.committer = newCommitter(q)
 	q.checkpointer = newCheckpointer(q)
 	q.index = newIndex(q)
-	if err := q.recover(recorded); errors.Is(err, journal.ErrNoSpace) {
+	anew, err := q.recover(recorded)
+	if errors.Is(err, journal.ErrNoSpace) {
 		return nil, fmt.Errorf("%w: %w", ErrDiskFull, err)
 	} else if err != nil {
 		return nil, err
 	}
+	q.spares.fill()
+	q.opened.Store(true)
 	go q.committer.run()
 	q.checkpointer.start()
 	q.index.start()
+	if anew {
+		// The next start begins behind it, if there is room for it.
+		_ = q.change(context.Background(), &change{write: (*batch).force})
+	}
 	q.keeper = startKeeper(q)
 	return q, nil
 }
@@ -122,35 +137,43 @@ func limitsOf(b badger.Options) batchLimits {
 	return batchLimits{entries: int(size / nodeSize / 4), bytes: int(size * 6 / 10)}
 }
 
-// recover reads what the queue was like, and notices if it was cut off.
-func (q *Queue) recover(recorded uint64) error {
+// recover reads what the queue was like, and notices if it was cut off. It reports
+// whether commits are numbered anew from here, because some before are not known.
+func (q *Queue) recover(recorded uint64) (anew bool, err error) {
 	// What a newer version wrote must not be replayed.
 	if err := q.view(q.readState); err != nil {
-		return err
+		return false, err
 	}
 	before := q.state.state
 	replayed, err := q.replay(before.commits)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if had := before.commits; had < replayed.Begin.Number && replayed.Lost == 0 {
 		q.log.Warn("the database was damaged: what it lacked is from the journal again",
 			zap.Uint64("commits", replayed.Begin.Number-had))
 	}
 	if err := q.view(q.readState); err != nil {
-		return err
+		return false, err
+	}
+	for _, p := range replayed.Unreadable {
+		q.log.Error("the disk cannot read a part of the journal: what the database lacks of it is lost, and messages in it become dead letters",
+			zap.String("file", journal.FileName(p.Segment)), zap.Uint32("offset", p.Offset), zap.Uint32("bytes", p.Length))
 	}
 	// Of a frame that is damaged the database may have the changes.
 	recorded = max(recorded, before.commits, q.state.commits) + replayed.Lost
 	if q.lost = int64(recorded - q.state.commits); q.lost > 0 {
 		q.log.Error("commits are missing: the journal was damaged or cut off, and messages in them are lost",
 			zap.Int64("commits", q.lost))
-		// What comes must not look like what was lost.
-		q.state.commits = recorded
+	}
+	anew = q.lost > 0 || replayed.Hidden > 0
+	if anew {
+		// What comes must not look like what was lost, or may be readable again.
+		q.state.commits = recorded + replayed.Hidden
 		q.state.seq = max(before.seq, q.state.seq)
 		q.state.endpoint = max(before.endpoint, q.state.endpoint)
 		if err := q.recount(); err != nil {
-			return err
+			return false, err
 		}
 	}
 	err = q.view(func(tx *badger.Txn) error {
@@ -160,20 +183,40 @@ func (q *Queue) recover(recorded uint64) error {
 		return q.readEndpoints(tx)
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := q.journal.Drop(q.wanted.unwanted(replayed.Empty)); err != nil {
-		return err
+		return false, err
 	}
+	q.journal.After(q.wanted.newest)
 	if err := q.journal.Start(q.state.commits); err != nil {
-		return err
+		return false, err
 	}
 	q.clock.before = q.db.MaxVersion()
 	q.checkpointer.begun(replayed.Begin, q.journal.Tail())
-	if q.lost > 0 {
-		return q.checkpointer.sync() // so that a restart does not miss them again
+	if anew {
+		q.checkpointer.changed()
+		err = q.checkpointer.sync() // so that a restart does not miss them again
 	}
-	return nil
+	q.missSegments()
+	return anew, err
+}
+
+// missSegments says which segments of the journal are not there although something
+// is wanted of them. Each had one commit at least.
+func (q *Queue) missSegments() {
+	if len(q.wanted.lost) == 0 {
+		return
+	}
+	var names []string
+	bytes := int64(0)
+	for _, segment := range slices.Sorted(maps.Keys(q.wanted.lost)) {
+		names = append(names, journal.FileName(segment))
+		bytes += q.wanted.lost[segment]
+	}
+	q.log.Error("files of the journal are missing, and the messages in them are lost",
+		zap.Strings("files", names), zap.Int64("bytes", bytes))
+	q.lost = max(q.lost, int64(len(names)))
 }
 
 func (q *Queue) readState(tx *badger.Txn) error {

@@ -90,7 +90,7 @@ func TestCloseIsQuickAndEndsThoseWhoWait(t *testing.T) {
 	time.Sleep(10 * time.Millisecond)
 	begun := time.Now()
 	must(t, q.Close())
-	if took := time.Since(begun); took > patience+time.Second {
+	if took := time.Since(begun); took > 6*patience { // on a disk that is slow
 		t.Errorf("it took %v", took)
 	}
 	for range 2 {

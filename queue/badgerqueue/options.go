@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -28,7 +26,7 @@ type Options struct {
 	MaxSize int64
 
 	// MinFreeSpace is the free space of the disk in bytes, below which nothing
-	// more is accepted. Default: 512 MiB.
+	// more is accepted; LeastFreeSpace at least. Default: 512 MiB.
 	MinFreeSpace int64
 
 	// Logger is told what an operator should know. Default: nobody is.
@@ -46,6 +44,7 @@ type Options struct {
 	tune    func(*badger.Options)
 	commit  func(*batch) error // in place of the batch's own
 	sync    func(*os.File) error
+	readAt  func(f *os.File, b []byte, at int64) (int, error)
 	segment int64 // the size of the journal's segments
 	disk    disk
 	budgets budgets
@@ -59,6 +58,11 @@ type CommitStats struct {
 	Bytes      int64 // written
 	Duration   time.Duration
 }
+
+// LeastFreeSpace is the least that MinFreeSpace may be. When nothing more is
+// accepted, deliveries are still noted, and the database is compacted, which takes
+// space before it gives more back. With less the queue alone would fill the disk.
+const LeastFreeSpace = 64 << 20
 
 const (
 	defaultMaxSize      = 10 << 30
@@ -77,6 +81,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.MinFreeSpace == 0 {
 		o.MinFreeSpace = defaultMinFreeSpace
+	}
+	if o.MinFreeSpace < LeastFreeSpace {
+		return o, fmt.Errorf("free space of %d bytes: it must be %d at least", o.MinFreeSpace, LeastFreeSpace)
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -99,7 +106,7 @@ func (o Options) withDefaults() (Options, error) {
 }
 
 func (o Options) journalOptions() journal.Options {
-	return journal.Options{SegmentSize: o.segment, Runway: o.segment / 16, Sync: o.sync}
+	return journal.Options{SegmentSize: o.segment, Runway: o.segment / 16, Sync: o.sync, ReadAt: o.readAt}
 }
 
 // badgerOptions are sized for a sidecar: little memory when idle, no value log,
@@ -133,33 +140,5 @@ func (o Options) badgerOptions() badger.Options {
 	if o.tune != nil {
 		o.tune(&b)
 	}
-	return b.WithLogger(badgerLog{o.Logger.Named("badger").Sugar(), b.WithLogger(nil), new(atomic.Bool)})
+	return b.WithLogger(badgerLog{o.Logger.Named("badger").Sugar(), nil})
 }
-
-// badgerLog tells our log what Badger says. Its news is our detail.
-type badgerLog struct {
-	*zap.SugaredLogger
-	opts      badger.Options
-	unwritten *atomic.Bool // it could not write a table
-}
-
-func (l badgerLog) Errorf(format string, args ...any) {
-	l.SugaredLogger.Errorf(strings.TrimSpace(format), args...)
-	if strings.HasPrefix(format, flushFailed) {
-		l.unwritten.Store(true)
-		if err := standIn(l.opts); err != nil {
-			l.SugaredLogger.Errorf("%v", err)
-		}
-	}
-}
-
-func (l badgerLog) Warningf(format string, args ...any) {
-	l.Warnf(strings.TrimSpace(format), args...)
-}
-
-func (l badgerLog) Infof(format string, args ...any) {
-	l.SugaredLogger.Debugf(strings.TrimSpace(format), args...)
-}
-
-// Debugf says nothing: Badger has a line for every commit.
-func (badgerLog) Debugf(string, ...any) {}

@@ -3,6 +3,7 @@
 package badgerqueue
 
 import (
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,8 +16,9 @@ import (
 // disk is a file: what of a mounted file system is in the file when the process
 // is killed is what would be left of it.
 func TestNothingAcknowledgedIsLostInAPowerCut(t *testing.T) {
+	random := seeded(t)
 	for range 3 {
-		acknowledged, lost := powerCut(t)
+		acknowledged, lost := powerCut(t, random)
 		t.Logf("%d acknowledged, %d lost", acknowledged, lost)
 		if acknowledged < 100 {
 			t.Errorf("only %d publishes were acknowledged: that is no load", acknowledged)
@@ -29,7 +31,7 @@ func TestNothingAcknowledgedIsLostInAPowerCut(t *testing.T) {
 
 // The test before would notice: without syncs the same power cut loses messages.
 func TestAPowerCutTakesWhatIsNotSynced(t *testing.T) {
-	acknowledged, lost := powerCut(t, crashUnsynced+"=1")
+	acknowledged, lost := powerCut(t, seeded(t), crashUnsynced+"=1")
 	t.Logf("%d acknowledged, %d lost", acknowledged, lost)
 	if lost == 0 {
 		t.Error("nothing is lost: the power cut takes nothing")
@@ -39,7 +41,7 @@ func TestAPowerCutTakesWhatIsNotSynced(t *testing.T) {
 // powerCut runs a process that uses a queue, cuts the power, and returns how
 // many publishes were acknowledged, and of how many, up to 100, the queue knows
 // nothing. A key outlives its message, so it tells of those delivered too.
-func powerCut(t *testing.T, environment ...string) (acknowledged, lost int) {
+func powerCut(t *testing.T, random *rand.Rand, environment ...string) (acknowledged, lost int) {
 	t.Helper()
 	dir := t.TempDir()
 	disk, copied := filepath.Join(dir, "disk.img"), filepath.Join(dir, "copy.img")
@@ -55,17 +57,17 @@ func powerCut(t *testing.T, environment ...string) (acknowledged, lost int) {
 	}
 	for _, name := range []string{"mkfs.ext4", "mount"} {
 		if _, err := exec.LookPath(name); err != nil {
-			t.Skipf("it takes a disk of its own: %v", err)
+			t.Skipf("needs %s: %v", name, err)
 		}
 	}
 	run("mkfs.ext4", "-q", disk)
 	if out, err := exec.CommandContext(t.Context(), "mount", "-o", "loop", disk, mounted).CombinedOutput(); err != nil {
-		t.Skipf("it takes root and a loop device: %v: %s", err, out)
+		t.Skipf("needs root and a loop device: %v: %s", err, out)
 	}
 	s := newStory()
 	func() {
 		defer run("umount", mounted)
-		s.read(t, killed(t, filepath.Join(mounted, "queue"), environment...))
+		s.read(t, killed(t, random, filepath.Join(mounted, "queue"), environment...))
 		run("cp", "--sparse=always", disk, copied)
 	}()
 

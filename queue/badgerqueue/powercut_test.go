@@ -78,31 +78,39 @@ func (p *platter) cut(t testing.TB, dir string, left func(synced, now []byte) []
 	return begun, ended
 }
 
-// A power cut leaves of the logs what was synced, and anything of what was
-// written since.
-var powerCuts = map[string]func(synced, now []byte) []byte{
-	"nothing is left":       func(synced, _ []byte) []byte { return synced },
-	"all is left":           func(_, now []byte) []byte { return now },
-	"the beginning is left": func(synced, now []byte) []byte { return upTo(synced, now, rand.IntN(size(synced, now)+1)) },
-	"all but a byte is left": func(synced, now []byte) []byte {
-		return upTo(synced, now, max(0, size(synced, now)-1))
-	},
-	"some pages are left": func(synced, now []byte) []byte {
-		left := bytes.Clone(now)
-		for at := 0; at < len(left); at += 4 << 10 {
-			if rand.IntN(2) == 0 {
-				left = upToFrom(left, synced, at, at+4<<10)
+// powerCuts are what a power cut leaves of the logs: what was synced, and anything
+// of what was written since.
+func powerCuts(t *testing.T) map[string]func(synced, now []byte) []byte {
+	random := seeded(t)
+	beginning, pages := rand.New(rand.NewPCG(random.Uint64(), 0)), rand.New(rand.NewPCG(random.Uint64(), 0))
+	return map[string]func(synced, now []byte) []byte{
+		"nothing is left": nothingLeft,
+		"all is left":     func(_, now []byte) []byte { return now },
+		"the beginning is left": func(synced, now []byte) []byte {
+			return upTo(synced, now, beginning.IntN(size(synced, now)+1))
+		},
+		"all but a byte is left": func(synced, now []byte) []byte {
+			return upTo(synced, now, max(0, size(synced, now)-1))
+		},
+		"some pages are left": func(synced, now []byte) []byte {
+			left := bytes.Clone(now)
+			for at := 0; at < len(left); at += 4 << 10 {
+				if pages.IntN(2) == 0 {
+					left = upToFrom(left, synced, at, at+4<<10)
+				}
 			}
-		}
-		return left
-	},
-	"the length is lost": func(synced, _ []byte) []byte {
-		if synced == nil {
-			return []byte{} // of a file that was new
-		}
-		return synced
-	},
+			return left
+		},
+		"the length is lost": func(synced, _ []byte) []byte {
+			if synced == nil {
+				return []byte{} // of a file that was new
+			}
+			return synced
+		},
+	}
 }
+
+func nothingLeft(synced, _ []byte) []byte { return synced }
 
 // size is where the last byte is that was written since.
 func size(synced, now []byte) int {
@@ -140,7 +148,7 @@ func TestAPowerCutBetweenCheckpointsLosesNothing(t *testing.T) {
 	t.Parallel()
 	var disk platter
 	m := newModel(t, Options{tune: smaller, sync: disk.sync})
-	begun, ended := 0, 0
+	cuts, begun, ended := powerCuts(t), 0, 0
 	for range 2 {
 		m.change(100)
 		must(t, m.checkpointer.make(t.Context()))
@@ -148,7 +156,7 @@ func TestAPowerCutBetweenCheckpointsLosesNothing(t *testing.T) {
 			m.change(100)
 			must(t, m.fillMemtable(t.Context())) // a log becomes a table
 			m.change(100)
-			for how, left := range powerCuts {
+			for how, left := range cuts {
 				c := m.copied(func(dir string) {
 					b, e := disk.cut(t, dir, left)
 					begun, ended = begun+b, ended+e

@@ -3,45 +3,80 @@
 package badgerqueue
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 )
 
 // The reasons why a message cannot be delivered.
 var (
-	errCorrupt = errors.New("corrupt")
-	errMissing = errors.New("message is missing")
-	errGone    = errors.New("settled meanwhile")
+	errCorrupt    = errors.New("corrupt")
+	errMissing    = errors.New("message is missing")
+	errUnreadable = errors.New("unreadable")
+	errGone       = errors.New("settled meanwhile")
+	errNoRoom     = errors.New("no room in memory")
 )
 
-func isBroken(err error) bool { return errors.Is(err, errCorrupt) || errors.Is(err, errMissing) }
+func isBroken(err error) bool {
+	return errors.Is(err, errCorrupt) || errors.Is(err, errMissing) || errors.Is(err, errUnreadable)
+}
 
-// prepare reads the message of a handle that has none. It reports false if the
-// message cannot be handed out: it was settled before it was held, or is broken.
-func (q *Queue) prepare(h *handle) (bool, error) {
-	if h.message != nil {
+// prepare reads the message of a handle that has none, once there is room for it in
+// memory. It reports false if the message cannot be handed out: it was settled before
+// it was held, or is broken.
+func (q *Queue) prepare(ctx context.Context, h *handle) (bool, error) {
+	s := q.scheduler
+	if h.message != nil && s.admit(h) {
 		return true, nil
 	}
+	for {
+		room := s.room()
+		if ok, err := q.readInto(h); !errors.Is(err, errNoRoom) {
+			return ok, err
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+		}
+		s.mu.Lock()
+		err := s.ended(ctx)
+		if err != nil {
+			h.endpoint.line.giveBack(h, 0)
+		}
+		s.mu.Unlock()
+		if err != nil {
+			return false, err
+		}
+	}
+}
+
+// readInto is prepare without waiting: it may return errNoRoom, and then h is still
+// held.
+func (q *Queue) readInto(h *handle) (bool, error) {
 	read := handle{endpoint: h.endpoint, seq: h.seq, fresh: h.fresh}
 	err := q.viewBlobs(func(v view) error { return v.readHandle(&read) })
 	s, l := q.scheduler, &h.endpoint.line
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h.waitingRecord, h.message = read.waitingRecord, read.message
+	h.waitingRecord, h.message, h.admitted = read.waitingRecord, read.message, read.admitted
 	switch {
 	case err == nil:
 		return true, nil
+	case errors.Is(err, errNoRoom):
+		return false, err
 	case errors.Is(err, errGone):
 		l.release(h)
 		return false, nil
 	case isBroken(err):
+		s.depart(h)
 		h.broken = err
 		q.buryBroken(h)
 		return false, nil
 	default:
-		l.giveBack(h)
+		l.giveBack(h, time.Second)
 		return false, fmt.Errorf("loading: %w", err)
 	}
 }
@@ -62,6 +97,9 @@ func (v view) readHandle(h *handle) error {
 	if err := h.decode(value); err != nil {
 		return err
 	}
+	if !h.endpoint.line.s.admit(h) {
+		return errNoRoom
+	}
 	return v.readHeld(h)
 }
 
@@ -81,16 +119,21 @@ func (v view) readHeld(h *handle) error {
 	return nil
 }
 
-// buryBroken takes a held message out of the line that cannot be delivered.
+// buryBroken takes a held message out of the line that cannot be delivered. One that
+// the disk cannot read for now is none the worse for that.
 func (q *Queue) buryBroken(h *handle) {
-	q.log.Error("a message was damaged on the disk and cannot be delivered",
-		zap.String("endpoint", h.endpoint.name), zap.Stringer("id", h.id), zap.Error(h.broken))
+	what, reason, history := "a message was damaged on the disk and cannot be delivered", "corrupt", h.history
+	if errors.Is(h.broken, errUnreadable) {
+		what, reason = "the disk cannot read a message, which cannot be delivered for now", "unreadable"
+		history.LastError = shortText(h.broken.Error() + "; redrive the message when it can be read again")
+	}
+	q.log.Error(what, zap.String("endpoint", h.endpoint.name), zap.Stringer("id", h.id), zap.Error(h.broken))
 	h.settled = true
 	h.endpoint.line.settling++
 	// If it fails the queue is unavailable, and the message stays held.
 	_ = q.committer.submitBehind(&settlement{
 		q:      q,
 		handle: h,
-		settle: bury{reason: "corrupt", history: h.history, at: q.opts.Now()},
+		settle: bury{reason: reason, history: history, at: q.opts.Now()},
 	})
 }

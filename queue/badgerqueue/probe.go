@@ -28,7 +28,7 @@ func (q *Queue) Probe(ctx context.Context, endpoint string, pick queue.Pick, _ t
 		if err != nil {
 			return queue.Delivery{}, fmt.Errorf("probing: %w", err)
 		}
-		switch ok, err := q.prepare(h); {
+		switch ok, err := q.prepare(ctx, h); {
 		case err != nil:
 			return queue.Delivery{}, fmt.Errorf("probing: %w", err)
 		case ok:

@@ -38,6 +38,9 @@ type Queue struct {
 
 	journal      *journal.Journal
 	db           *badger.DB
+	writer       *tableWriter
+	spares       *spares
+	flushes      tableFlushes
 	commits      *commitFile
 	lost         int64
 	space        *space
@@ -49,7 +52,8 @@ type Queue struct {
 	keeper       *keeper
 	reclaimer    reclaimer
 
-	state     queueState // of the committer
+	state     queueState  // of the committer
+	opened    atomic.Bool // it is in use
 	failure   atomic.Pointer[error]
 	gate      gate // of those who read the database
 	closeOnce sync.Once
@@ -78,11 +82,13 @@ func (q *Queue) Err() error {
 }
 
 // Lost returns how many commits the last process had made that were not there
-// any more when the queue was opened: the log was damaged or cut off.
+// any more when the queue was opened: the journal was damaged or cut off. For a file
+// of it that is missing it is one at least, until nobody wants a message of it.
 func (q *Queue) Lost() int64 { return q.lost }
 
 // SetLimits replaces the limits that the queue was opened with. Zero is the
-// default. It takes effect with the next publish.
+// default, and of free space less than LeastFreeSpace is that. It takes effect with
+// the next publish.
 func (q *Queue) SetLimits(maxSize, minFreeSpace int64) {
 	if maxSize <= 0 {
 		maxSize = defaultMaxSize
@@ -90,7 +96,7 @@ func (q *Queue) SetLimits(maxSize, minFreeSpace int64) {
 	if minFreeSpace <= 0 {
 		minFreeSpace = defaultMinFreeSpace
 	}
-	q.space.setLimits(maxSize, minFreeSpace)
+	q.space.setLimits(maxSize, max(minFreeSpace, LeastFreeSpace))
 }
 
 // poison makes the queue unavailable, and returns the error to say so. After a
@@ -148,8 +154,7 @@ func (q *Queue) close() error {
 func (q *Queue) healthy() bool {
 	select {
 	case <-q.keeper.ended:
-		l, ok := q.db.Opts().Logger.(badgerLog)
-		return q.Err() == nil && q.space.mayWrite() && !(ok && l.unwritten.Load())
+		return q.Err() == nil && q.space.mayWrite() && !q.flushes.failed.Load()
 	default:
 		return false // it compacts
 	}
@@ -166,6 +171,8 @@ func (q *Queue) shut() error {
 	<-q.keeper.ended
 	err := q.seal()
 	q.index.close()
+	q.spares.end() // Badger begins no memtable any more, but may open files to be closed
+	q.standIn()
 	q.space.awaitRoom()
 	return errors.Join(err, q.journal.Close(), q.commits.close(), q.closeDB())
 }

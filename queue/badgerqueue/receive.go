@@ -25,7 +25,7 @@ func (q *Queue) Receive(ctx context.Context, endpoint string, _ time.Duration) (
 		if err != nil {
 			return queue.Delivery{}, fmt.Errorf("receiving: %w", err)
 		}
-		switch ok, err := q.prepare(h); {
+		switch ok, err := q.prepare(ctx, h); {
 		case err != nil:
 			return queue.Delivery{}, fmt.Errorf("receiving: %w", err)
 		case ok:

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"github.com/dgraph-io/badger/v4"
 	"go.uber.org/zap"
 )
 
@@ -39,9 +38,15 @@ func (r *reclaimer) due(onDisk int64) bool {
 
 // reclaim gives back what the journal and the database need no longer.
 func (q *Queue) reclaim(ctx context.Context) error {
-	if err := q.relocate(ctx); err != nil {
-		return err
+	// What cannot be moved stays where it is. The rest does not hang on it.
+	stays := q.relocate(ctx)
+	if ctx.Err() != nil || q.Err() != nil {
+		return stays
 	}
+	return errors.Join(stays, q.giveRoom(ctx))
+}
+
+func (q *Queue) giveRoom(ctx context.Context) error {
 	if err := q.rotate(ctx); err != nil {
 		return err
 	}
@@ -126,10 +131,24 @@ func (q *Queue) fillMemtable(ctx context.Context) error {
 		if !q.space.mayWrite() {
 			return nil
 		}
-		err := q.db.Update(func(tx *badger.Txn) error { return tx.Set(newKey(tableFiller), filler) })
-		if err = errors.Join(err, ctx.Err()); err != nil {
+		if err := errors.Join(q.fill(filler), ctx.Err()); err != nil {
 			return fmt.Errorf("filling the memtable: %w", err)
 		}
 	}
-	return q.db.Update(func(tx *badger.Txn) error { return tx.Delete(newKey(tableFiller)) })
+	return q.fill(nil)
+}
+
+// fill writes a value that nobody reads, or erases it.
+func (q *Queue) fill(value []byte) (err error) {
+	tx := q.db.NewTransaction(true)
+	defer tx.Discard()
+	if value == nil {
+		err = tx.Delete(newKey(tableFiller))
+	} else {
+		err = tx.Set(newKey(tableFiller), value)
+	}
+	if err != nil {
+		return err
+	}
+	return q.writer.commit(tx)
 }

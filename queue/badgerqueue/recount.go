@@ -5,6 +5,7 @@ package badgerqueue
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -52,9 +53,10 @@ func (r *recount) count(tx *badger.Txn, table byte) error {
 		n := endpointOf(it.Item().Key())
 		c := r.endpoints[n]
 		if c == nil {
-			c = new(counters)
+			c = noCounters()
 			r.endpoints[n] = c
 		}
+		seq := lastSeq(it.Item().Key())
 		err := it.Item().Value(func(value []byte) error {
 			w, err := decodeWaiting(value) // of the dead and kept, what they have in common
 			if err != nil {
@@ -66,8 +68,12 @@ func (r *recount) count(tx *badger.Txn, table byte) error {
 				c.dead++
 			case tableKept:
 				c.kept++
+			case tableFresh:
+				c.waiting++
+				c.fresh = min(c.fresh, seq)
 			default:
 				c.waiting++
+				c.retry, c.due = min(c.retry, seq), c.due.or(duePlace{w.due, seq})
 			}
 			if w.nacked {
 				c.retrying++
@@ -91,8 +97,13 @@ func (r *recount) count(tx *badger.Txn, table byte) error {
 	return nil
 }
 
-// write writes the counts in place of those that there are. The low-water marks
-// of an endpoint stay.
+// noCounters are those of an endpoint of which nothing was found yet.
+func noCounters() *counters {
+	return &counters{fresh: math.MaxUint64, retry: math.MaxUint64, due: duePlace{math.MaxUint64, math.MaxUint64}}
+}
+
+// write writes the counts in place of those that there are. The low-water marks of an
+// endpoint go back to what waits: above it they would hide messages.
 func (r *recount) write(tx *badger.Txn, w *badger.WriteBatch) error {
 	for _, k := range keysOfTable(tx, tableSegments) {
 		if _, ok := r.wanted[endpointOf(k)]; !ok {
@@ -117,9 +128,9 @@ func (r *recount) write(tx *badger.Txn, w *badger.WriteBatch) error {
 		}
 		counted := r.endpoints[endpointOf(k)]
 		if counted == nil {
-			counted = new(counters)
+			counted = noCounters()
 		}
-		counted.fresh, counted.retry, counted.due = c.fresh, c.retry, c.due
+		counted.fresh, counted.retry, counted.due = min(c.fresh, counted.fresh), min(c.retry, counted.retry), c.due.or(counted.due)
 		if err := w.Set(k, counted.encode()); err != nil {
 			return err
 		}

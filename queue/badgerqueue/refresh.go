@@ -4,6 +4,7 @@ package badgerqueue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,17 +24,22 @@ const (
 // refresh writes the keys again that Badger would drop soon. It looks at
 // messages that are old enough; those in r are in order of arrival.
 func (q *Queue) refresh(ctx context.Context) error {
+	var failed error
 	for _, e := range q.scheduler.all() {
 		if e.number.Load() == 0 {
 			continue
 		}
 		for _, table := range []byte{tableFresh, tableRetrying} {
 			if err := q.refreshTable(ctx, e, table); err != nil {
-				return fmt.Errorf("keeping the keys of waiting messages of endpoint %q: %w", e.name, err)
+				err = fmt.Errorf("keeping the keys of waiting messages of endpoint %q: %w", e.name, err)
+				if ctx.Err() != nil || q.Err() != nil || errors.Is(err, errDiskLow) {
+					return err
+				}
+				failed = errors.Join(failed, err) // others' may go
 			}
 		}
 	}
-	return nil
+	return failed
 }
 
 func (q *Queue) refreshTable(ctx context.Context, e *endpoint, table byte) error {

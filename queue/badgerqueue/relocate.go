@@ -99,8 +99,9 @@ type moving struct {
 	blob  []byte
 }
 
-// moveBlobs moves blobs to the end of the journal. Those that are damaged stay,
-// and their segments with them: they are found out when they are handed out.
+// moveBlobs moves blobs to the end of the journal. Those that are damaged or cannot
+// be read stay, and their segments with them: they are found out when they are handed
+// out.
 func (q *Queue) moveBlobs(ctx context.Context, all []moving) error {
 	if len(all) == 0 {
 		return nil
@@ -111,7 +112,8 @@ func (q *Queue) moveBlobs(ctx context.Context, all []moving) error {
 	for i := range all {
 		m := &all[i]
 		var err error
-		if m.blob, err = epoch.Read(m.from); errors.Is(err, journal.ErrDamaged) || errors.Is(err, journal.ErrMissing) {
+		m.blob, err = epoch.Read(m.from)
+		if errors.Is(err, journal.ErrDamaged) || errors.Is(err, journal.ErrMissing) || errors.Is(err, journal.ErrUnreadable) {
 			q.wanted.stuck[m.from.Segment] = true
 			continue
 		} else if err != nil {

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -61,13 +60,14 @@ func TestACrashBehindAFrameLosesNothing(t *testing.T) {
 // those before as the one to begin at.
 func TestAReplayFromAnOlderPlaceGivesTheSame(t *testing.T) {
 	t.Parallel()
+	random := seeded(t)
 	var mu sync.Mutex
 	var ends []journal.Position
 	m := newModel(t, Options{commit: func(b *batch) error {
 		mu.Lock()
 		defer mu.Unlock()
 		ends = append(ends, b.q.journal.Tail())
-		return b.q.journal.Commit(b.frame, b.q.state.commits, ends[rand.IntN(len(ends))])
+		return b.q.journal.Commit(b.frame, b.q.state.commits, ends[random.IntN(len(ends))])
 	}})
 	for range 10 {
 		m.change(50)

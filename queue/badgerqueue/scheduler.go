@@ -23,6 +23,8 @@ type scheduler struct {
 	suspended bool   // nothing is handed out, because nothing could be settled
 	buffered  int64  // bytes of all buffers
 	receives  uint64 // so far; tells who received least recently
+	large     int64  // bytes of the large messages in flight
+	roomMade  chan struct{}
 }
 
 // budgets bound what is in memory.
@@ -32,11 +34,15 @@ type budgets struct {
 	count    int   // fresh messages of one endpoint
 	load     int   // messages read at once
 	retries  int   // retrying messages of one endpoint; without bodies
+	flight   int64 // bytes of large messages in flight, of all endpoints
 }
 
 func (b budgets) withDefaults() budgets {
 	if b.all == 0 {
 		b = budgets{all: 64 << 20, endpoint: 8 << 20, count: 4096, load: 256, retries: 512}
+	}
+	if b.flight == 0 {
+		b.flight = defaultInFlight
 	}
 	return b
 }
@@ -64,6 +70,7 @@ func newScheduler(q *Queue) *scheduler {
 		budgets:   q.opts.budgets,
 		endpoints: make(map[string]*endpoint),
 		numbers:   make(map[uint32]*endpoint),
+		roomMade:  make(chan struct{}),
 	}
 }
 
@@ -198,6 +205,7 @@ func (s *scheduler) fail(err error) {
 	for _, e := range s.endpoints {
 		e.line.wakeAll()
 	}
+	s.makeRoom()
 }
 
 // stopTimers waits for nothing: a timer that fires now finds nobody waiting.
@@ -220,5 +228,8 @@ type handle struct {
 	waitingRecord
 	message *queue.Message // nil until loaded
 	broken  error          // why it cannot be delivered
-	settled bool           // guarded by scheduler.mu
+
+	// Guarded by scheduler.mu.
+	settled  bool
+	admitted bool // it counts among the large messages in flight
 }

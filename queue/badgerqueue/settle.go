@@ -76,6 +76,7 @@ func (l *lease) settle(how settling) error {
 	}
 	l.h.settled = true
 	l.h.endpoint.line.settling++
+	s.depart(l.h)
 	how.taken(&l.h.endpoint.line)
 	return nil
 }

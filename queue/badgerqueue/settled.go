@@ -158,10 +158,14 @@ func scanSettled(tx *badger.Txn, from key, n int) (found []place, more key, err 
 	return found, nil, nil
 }
 
-// settled reads the message of a record. Of one that is damaged there is at
-// least what its place says.
+// settled reads the message of a record. Of one that is damaged there is what can
+// be read, at least what its place says.
 func (v view) settled(r *settledRecord, endpoint string, whole bool) (queue.Settled, error) {
 	m, err := v.readMessage(&r.located, whole)
+	damaged := isBroken(err)
+	if damaged && whole {
+		m, err = v.readMessage(&r.located, false) // it may be in the body
+	}
 	switch {
 	case isBroken(err):
 		m = &messageRecord{message: &queue.Message{ID: r.id, ReceivedAt: r.receivedAt}}
@@ -172,5 +176,5 @@ func (v view) settled(r *settledRecord, endpoint string, whole bool) (queue.Sett
 	if !whole {
 		m.message.Request.Header, m.message.Request.Body = nil, nil
 	}
-	return queue.Settled{Message: m.message, History: r.history, Reason: r.reason, At: r.at, Until: r.until}, nil
+	return queue.Settled{Message: m.message, Damaged: damaged, History: r.history, Reason: r.reason, At: r.at, Until: r.until}, nil
 }

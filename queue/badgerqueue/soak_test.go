@@ -69,6 +69,7 @@ func TestFaultSoakNoticesWhatComesBack(t *testing.T) {
 // A soak publishes and settles many messages. That with number n has the keys of n.
 type soak struct {
 	t       *testing.T
+	random  *rand.Rand
 	q       *Queue
 	ledger  *promise.Ledger // of this turn
 	size    int             // of a turn, in keys
@@ -89,7 +90,7 @@ type soak struct {
 }
 
 func newSoak(t *testing.T, size int) *soak {
-	s := &soak{t: t, size: size, ledger: new(promise.Ledger), done: make(map[int]bool)}
+	s := &soak{t: t, random: seeded(t), size: size, ledger: new(promise.Ledger), done: make(map[int]bool)}
 	s.open(t.TempDir())
 	t.Cleanup(func() {
 		wantedAreThere(t, s.q)
@@ -195,7 +196,7 @@ func (s *soak) deliver(ctx context.Context) {
 		}
 		h := d.History
 		h.Attempts++
-		if retry := rand.IntN(10) == 0; retry {
+		if retry := s.random.IntN(10) == 0; retry {
 			s.tried(d, 500)
 			if err := d.Lease.Nack(0, h); err != nil {
 				s.t.Error(err)
@@ -210,7 +211,7 @@ func (s *soak) deliver(ctx context.Context) {
 
 func (s *soak) settle(d queue.Delivery, h queue.History) {
 	var err error
-	switch n := rand.IntN(20); {
+	switch n := s.random.IntN(20); {
 	case s.forgetful:
 	case n == 0:
 		err = d.Lease.Ack(time.Millisecond)

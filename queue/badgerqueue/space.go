@@ -4,8 +4,6 @@ package badgerqueue
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -20,16 +18,23 @@ import (
 //
 //	free ≥ the limit            all is well
 //	free < the limit            publishes are refused, settlements written
-//	free < a quarter of it      the ballast is released, which others of the
-//	                            system cannot have taken before
-//	still below                 nothing is written at all, and so that no
-//	                            settlements pile up, nothing handed out
+//	free < a quarter of it,     the ballast is released, which others of the
+//	or 32 MiB                   system cannot have taken before
+//	still below                 nothing is written at all, not even tables that
+//	                            are compacted, and so that no settlements pile
+//	                            up, nothing handed out
 //
-// The ballast is a file that holds an eighth of the limit, 64 MiB at most.
+// The ballast is a file that holds an eighth of the limit, 64 MiB at most. It stays
+// when the queue is closed. The 32 MiB are for what Badger writes between two looks:
+// 2 MiB of changes, and what it has in memory as a table, which is 16 MiB at most.
 type space struct {
 	disk disk
 	log  *zap.Logger
 	full func(bool) // told when the disk becomes full and when it is no longer
+
+	// canOpen reports whether Badger can open a file: without, it must not be
+	// written to either.
+	canOpen func() bool
 
 	mu      sync.Mutex
 	maxSize int64
@@ -41,27 +46,20 @@ type space struct {
 	gone    bool // for good
 }
 
-// A disk is the disk that the queue is on.
-type disk interface {
-	// free returns how many bytes are free.
-	free() (int64, error)
-
-	// reserve makes the ballast this large, or removes it with 0. It leaves
-	// none behind if it fails.
-	reserve(size int64) error
-}
-
 type diskState int
 
 const (
-	diskFine diskState = iota
-	diskLow            // publishes are refused
-	diskFull           // nothing is written or handed out
+	diskFine   diskState = iota
+	diskLow              // publishes are refused
+	diskFull             // nothing is written or handed out
+	noFiles              // the same, because the process has too many open
+	diskSilent           // the same, because the disk does not say what is free
 )
 
 const (
 	maxBallast  = 64 << 20
 	ballastName = "BALLAST"
+	leastFree   = 32 << 20 // with less, nothing is written
 
 	// reserveAgain is when to try for a ballast again that was refused. Where
 	// space cannot be reserved, that is not asked for with every batch.
@@ -69,13 +67,15 @@ const (
 )
 
 // errDiskLow is the answer to a publish while the disk is low.
-var errDiskLow = fmt.Errorf("%w: the disk has too little free space", queue.ErrFull)
+var errDiskLow = fmt.Errorf("%w: the disk has too little free space, or too many files are open", queue.ErrFull)
 
 func newSpace(o Options) *space {
 	return &space{
+		ballast: o.disk.reserved(),
 		disk:    o.disk,
 		log:     o.Logger,
 		full:    func(bool) {},
+		canOpen: func() bool { return true },
 		maxSize: o.MaxSize,
 		minFree: o.MinFreeSpace,
 	}
@@ -86,10 +86,10 @@ func newSpace(o Options) *space {
 func (s *space) beforeOpen() error {
 	free, err := s.disk.free()
 	if err == nil && judge(free, s.minFree) == diskFull {
-		err = s.disk.reserve(0)
-	}
-	if err == nil {
-		free, err = s.disk.free()
+		if err = s.disk.reserve(0); err == nil {
+			s.ballast = 0
+			free, err = s.disk.free()
+		}
 	}
 	if err == nil && judge(free, s.minFree) == diskFull {
 		err = fmt.Errorf("%w: %d MiB are free", ErrDiskFull, free>>20)
@@ -109,10 +109,16 @@ func (s *space) mayWrite() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.check()
-	return s.state != diskFull
+	return !s.state.stops()
 }
 
-// awaitRoom returns when the database can be closed: that writes to a memory map too.
+// tableIsNext is how Badger says that a compaction is about to write a table, for
+// which it may have to wait: it holds no lock. A compaction goes on for long after
+// the last batch.
+const tableIsNext = "[%d] LOG Compact. Added "
+
+// awaitRoom returns when the database may write of itself, which it does to close
+// too.
 func (s *space) awaitRoom() {
 	for !s.mayWrite() && !s.isGone() {
 		time.Sleep(time.Second)
@@ -146,38 +152,53 @@ func (s *space) check() {
 	}
 	free, err := s.disk.free()
 	if err != nil {
-		// The directory was removed, or its disk. What Badger has open is written
-		// to nowhere, also if a directory of that name comes back.
-		s.log.Error("the directory of the queue is gone: nothing is accepted or delivered until Caddy is restarted", zap.Error(err))
-		s.gone = true
-		s.become(diskFull)
+		s.cannotTell(err)
 		return
 	}
 	s.free = free
 	want := s.wantBallast()
-	if want > s.ballast && !s.refused.IsZero() && time.Since(s.refused) < reserveAgain {
+	again := s.refused.IsZero() || time.Since(s.refused) >= reserveAgain
+	if want > s.ballast && !again {
 		want = s.ballast
 	}
 	if want != s.ballast {
-		s.refused = time.Time{}
-		if err := s.disk.reserve(want); err != nil {
+		err := s.disk.reserve(want)
+		if err == nil {
+			s.refused = time.Time{}
+		} else {
+			want = s.disk.reserved()
+		}
+		if err != nil && again {
 			s.log.Warn("reserving space on the disk", zap.Error(err))
-			want = 0
 			s.refused = time.Now()
 		}
 		s.free += s.ballast - want
 		s.ballast = want
 	}
-	s.become(judge(s.free, s.minFree))
+	s.become(s.judged())
+}
+
+// cannotTell is for a look that failed: what is not known to be free is not written
+// to. The next look may succeed, unless the directory is gone.
+func (s *space) cannotTell(err error) {
+	switch s.gone = isGone(err); {
+	case s.gone:
+		// What Badger has open is written to nowhere, also if a directory of that
+		// name comes back.
+		s.log.Error("the directory of the queue is gone: nothing is accepted or delivered until Caddy is restarted", zap.Error(err))
+	case s.state != diskSilent:
+		s.log.Error("the disk does not say how much of it is free: nothing is accepted or delivered until it does", zap.Error(err))
+	}
+	s.become(diskSilent)
 }
 
 // wantBallast says how large the ballast should be.
 func (s *space) wantBallast() int64 {
 	full := min(maxBallast, s.minFree/8)
 	switch {
-	case s.free < s.minFree/4:
+	case judge(s.free, s.minFree) == diskFull:
 		return 0
-	case s.free+s.ballast >= s.minFree+full:
+	case s.free+s.ballast-full >= s.minFree:
 		return full
 	default:
 		return s.ballast
@@ -186,7 +207,7 @@ func (s *space) wantBallast() int64 {
 
 func judge(free, minFree int64) diskState {
 	switch {
-	case free < minFree/4:
+	case free < max(minFree/4, leastFree):
 		return diskFull
 	case free < minFree:
 		return diskLow
@@ -199,90 +220,20 @@ func (s *space) become(state diskState) {
 	if state == s.state {
 		return
 	}
-	if full := state == diskFull; full != (s.state == diskFull) {
-		s.full(full)
+	if stops := state.stops(); stops != s.state.stops() {
+		s.full(stops)
 	}
+	before := s.state
 	s.state = state
 	size := zap.Int64("free_mib", s.free>>20)
 	switch state {
 	case diskFine:
-		s.log.Info("the disk has space again", size)
+		s.log.Info(before.isOver(), size)
 	case diskLow:
 		s.log.Error("the disk has too little free space: messages are refused", size)
 	case diskFull:
 		s.log.Error("the disk is full: nothing is written or delivered", size)
+	case noFiles:
+		s.log.Error("the process has too many files and connections open: nothing is written or delivered until it can open a file again")
 	}
-}
-
-// DiskStats says how much room the queue takes and has.
-type DiskStats struct {
-	SizeOnDisk int64 // of the directory, but for the ballast
-	Bytes      int64 // that the messages are accounted with
-	MaxSize    int64 // for them
-	Free       int64 // of the disk
-	MinFree    int64
-	Refusing   bool // the disk is too full to accept messages
-}
-
-// Disk returns how much room the queue takes and has, as of a second ago.
-func (q *Queue) Disk() DiskStats {
-	d := DiskStats{Bytes: q.scheduler.bytes()}
-	if q.gate.enter() == nil {
-		d.SizeOnDisk = usedSpace(q.opts.Dir)
-		q.gate.leave()
-	}
-	s := q.space
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	d.MaxSize, d.Free, d.MinFree, d.Refusing = s.maxSize, s.free, s.minFree, s.state != diskFine
-	return d
-}
-
-func (s *scheduler) bytes() (sum int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, e := range s.endpoints {
-		sum += e.stats.bytes
-	}
-	return sum
-}
-
-// usedSpace is what the files in a directory take. One that goes away meanwhile
-// takes nothing.
-func usedSpace(dir string) (sum int64) {
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return 0
-	}
-	for _, f := range files {
-		if info, err := f.Info(); err == nil && f.Name() != ballastName {
-			sum += blocksOf(info)
-		}
-	}
-	return sum
-}
-
-// localDisk is the disk that a directory is on.
-type localDisk struct{ dir string }
-
-func (d localDisk) free() (int64, error) { return freeSpace(d.dir) }
-
-func (d localDisk) reserve(size int64) error {
-	name := filepath.Join(d.dir, ballastName)
-	if size == 0 {
-		if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
-			return err
-		}
-		return nil
-	}
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	if err := allocate(f, size); err != nil {
-		_ = f.Close()
-		_ = os.Remove(name)
-		return err
-	}
-	return f.Close()
 }

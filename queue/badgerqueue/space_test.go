@@ -36,6 +36,8 @@ func (d *fakeDisk) reserve(size int64) error {
 	return nil
 }
 
+func (d *fakeDisk) reserved() int64 { return d.held() }
+
 func (d *fakeDisk) set(space int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 	"github.com/dgraph-io/badger/v4/table"
 	"github.com/dgraph-io/badger/v4/y"
+	"go.uber.org/zap"
 )
 
 // When Badger has written what is in memory as a table, it lists it, and syncs the
@@ -23,6 +26,43 @@ import (
 // flushFailed is how Badger says that it could not write a table, before it tries
 // again.
 const flushFailed = "error flushing memtable to disk"
+
+// tableFlushes are what is known of how Badger writes memtables as tables.
+type tableFlushes struct {
+	failed atomic.Bool // once
+
+	mu   sync.Mutex
+	owed bool // tables are still to be put in the place of others
+}
+
+// couldNotFlush is told why Badger could not write a table, which it tries again for
+// ever. If its list of tables is closed, because it failed to replace that by a
+// shorter one, all tries are in vain: the queue would stand still without a word.
+func (q *Queue) couldNotFlush(cause error) {
+	q.flushes.failed.Store(true)
+	q.flushes.mu.Lock()
+	q.flushes.owed = true
+	q.flushes.mu.Unlock()
+	q.standIn()
+	if q.opened.Load() && errors.Is(cause, os.ErrClosed) {
+		_ = q.poison(fmt.Errorf("the database cannot list its tables any more, Caddy has to be restarted: %w", cause))
+	}
+}
+
+// standIn does what is owed. What caused that may keep it from being done at once,
+// and be gone when Badger tries again, which says nothing then.
+func (q *Queue) standIn() {
+	q.flushes.mu.Lock()
+	defer q.flushes.mu.Unlock()
+	if !q.flushes.owed {
+		return
+	}
+	err := standIn(q.opts.badgerOptions())
+	if err != nil {
+		q.log.Error("the database may not open again until this is done", zap.Error(err))
+	}
+	q.flushes.owed = err != nil
+}
 
 // standIn puts a table in the place of each that was listed when it was to be
 // written, and deleted because the sync of the list failed. Those of a compaction

@@ -42,7 +42,7 @@ func TestAProbeThatFindsAMessageTooLateDoesNotStrandIt(t *testing.T) {
 
 	w := &waiter{handed: make(chan *handle, 1), probe: true}
 	h := q.scheduler.claim(&e.line, w, found)
-	if ok, err := q.prepare(h); ok || err != nil {
+	if ok, err := q.prepare(t.Context(), h); ok || err != nil {
 		t.Fatalf("prepared: %v, %v", ok, err)
 	}
 	q.scheduler.reload(e)
@@ -69,7 +69,7 @@ func TestARetryThatCouldNotBeReadDuringALoadIsNotForgotten(t *testing.T) {
 	read, err := q.read(e, plan)
 	must(t, err)
 	s.mu.Lock()
-	l.giveBack(h)
+	l.giveBack(h, time.Second)
 	if !l.stale {
 		l.takeIn(read, plan)
 	}
@@ -95,7 +95,7 @@ func TestAMessageThatCouldNotBeReadGoesToTheNextWhoWaits(t *testing.T) {
 	}()
 	queued(q, e, 1)
 	q.scheduler.mu.Lock()
-	e.line.giveBack(h)
+	e.line.giveBack(h, time.Second)
 	q.scheduler.mu.Unlock()
 	must(t, <-got)
 }

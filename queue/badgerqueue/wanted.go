@@ -17,7 +17,9 @@ import (
 type wanted struct {
 	mu     sync.Mutex
 	bytes  map[uint32]int64
-	pinned map[uint32]int // parts of bodies whose messages are still to come
+	lost   map[uint32]int64 // of segments that were not there at the start
+	newest uint32           // segment that the tables knew of at the start
+	pinned map[uint32]int   // parts of bodies whose messages are still to come
 
 	left   map[uint32]bool        // segments that blobs were moved out of, ever
 	stuck  map[uint32]bool        // those that have a damaged blob; of who moves
@@ -27,6 +29,7 @@ type wanted struct {
 func newWanted() *wanted {
 	return &wanted{
 		bytes:  make(map[uint32]int64),
+		lost:   make(map[uint32]int64),
 		pinned: make(map[uint32]int),
 		left:   make(map[uint32]bool),
 		stuck:  make(map[uint32]bool),
@@ -37,9 +40,13 @@ func newWanted() *wanted {
 func (w *wanted) change(p journal.Place, sign int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.bytes[p.Segment] += sign * int64(p.Length)
-	if w.bytes[p.Segment] == 0 {
-		delete(w.bytes, p.Segment)
+	counts := w.bytes
+	if _, lost := w.lost[p.Segment]; lost {
+		counts = w.lost
+	}
+	counts[p.Segment] += sign * int64(p.Length)
+	if counts[p.Segment] == 0 {
+		delete(counts, p.Segment)
 	}
 }
 
@@ -81,7 +88,21 @@ func (w *wanted) unwanted(segments []uint32) (free []uint32) {
 	return free
 }
 
-// read restores the counts of the segments that there are.
+// hasLost reports whether the blob of a place is counted among the lost ones.
+func (w *wanted) hasLost(p journal.Place) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lost[p.Segment] >= int64(p.Length)
+}
+
+// noted returns how many bytes are wanted of a segment, lost or not.
+func (w *wanted) noted(segment uint32) int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.bytes[segment] + w.lost[segment]
+}
+
+// read restores the counts. What is wanted of segments that are not there is lost.
 func (w *wanted) read(tx *badger.Txn, there func(segment uint32) bool) error {
 	it := tx.NewIterator(badger.IteratorOptions{Prefix: newKey(tableSegments), PrefetchValues: true, PrefetchSize: 100})
 	defer it.Close()
@@ -90,8 +111,12 @@ func (w *wanted) read(tx *badger.Txn, there func(segment uint32) bool) error {
 		if err != nil || len(value) != 8 {
 			return fmt.Errorf("reading from table %c: %w", tableSegments, errMalformed)
 		}
-		if segment := endpointOf(it.Item().Key()); there(segment) {
-			w.bytes[segment] = int64(binary.BigEndian.Uint64(value))
+		segment, n := endpointOf(it.Item().Key()), int64(binary.BigEndian.Uint64(value))
+		w.newest = max(w.newest, segment)
+		if there(segment) {
+			w.bytes[segment] = n
+		} else {
+			w.lost[segment] = n
 		}
 	}
 	return w.readLeft(tx)
@@ -104,6 +129,7 @@ func (w *wanted) readLeft(tx *badger.Txn) error {
 	for it.Rewind(); it.Valid(); {
 		segment := endpointOf(it.Item().Key())
 		w.left[segment] = true
+		w.newest = max(w.newest, segment)
 		it.Seek(prefix(tableMoved, segment+1))
 	}
 	return nil
@@ -140,8 +166,8 @@ func (b *batch) unwantBlob(p journal.Place) {
 			p = current
 		}
 	}
-	if !b.q.journal.Has(p.Segment) {
-		return // it was lost
+	if !b.q.journal.Has(p.Segment) && !w.hasLost(p) {
+		return // it was lost, and nobody counts it
 	}
 	b.want(p, -1)
 }
@@ -160,7 +186,7 @@ func (w *wanted) erase(p journal.Place) bool {
 // noteSegments writes the counts that the batch changed.
 func (b *batch) noteSegments() {
 	for s := range b.segments {
-		n := b.q.wanted.of(s)
+		n := b.q.wanted.noted(s)
 		if n == 0 {
 			b.delete(segmentKey(s))
 			continue

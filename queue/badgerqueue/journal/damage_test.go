@@ -194,6 +194,30 @@ func TestASegmentThatIsCutOffIsDamagedThere(t *testing.T) {
 	}
 }
 
+// The newest segment is lost, and somebody still refers to it.
+func TestASegmentThatWasLostIsNotWrittenAgain(t *testing.T) {
+	t.Parallel()
+	b := begin(t, t.TempDir(), little())
+	b.fill(1, 70)
+	for lost := range b.frames[0].blobs {
+		must(t, b.Close())
+		must(t, os.Remove(filepath.Join(b.dir, FileName(lost.Segment))))
+		j, _, _ := replayed(t, b.dir, b.opts)
+		j.After(lost.Segment)
+		j.After(0) // of somebody else
+		must(t, j.Start(1))
+		if n := j.Segments(); len(n) != 1 || n[0] != lost.Segment+1 {
+			t.Errorf("the segments are %v", n)
+		}
+		if _, err := j.Enter().Read(lost); !errors.Is(err, ErrMissing) {
+			t.Errorf("got %v", err)
+		}
+		must(t, j.Close())
+		return
+	}
+	t.Fatal("it has no blob")
+}
+
 // versioned changes the version in the headers of a page.
 func versioned(page []byte, version uint32) []byte {
 	for _, at := range headerCopies {

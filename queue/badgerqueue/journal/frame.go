@@ -36,6 +36,7 @@ type Frame struct {
 	lead    int    // bytes of the page that it begins in, which are not its own
 	buf     []byte // these, the header and the blobs; whole pages of memory
 	notes   []byte
+	small   int // frames since the last large one
 }
 
 // Begin begins a frame of about size bytes. A frame that was begun before and
@@ -58,9 +59,7 @@ func (j *Journal) Begin(size int) (*Frame, error) {
 	f := &j.frame
 	f.segment, f.start = s, s.tail
 	f.lead = int(s.tail % pageSize)
-	if cap(f.buf) == 0 || cap(f.buf) > keptBuffer {
-		f.buf = pages(keptBuffer / 4)
-	}
+	f.fit(f.lead + size)
 	f.buf = append(f.buf[:0], s.last[:f.lead]...)
 	f.buf = append(f.buf, zeroPage[:frameHeader]...)
 	f.notes = f.notes[:0]
@@ -74,8 +73,19 @@ func (f *Frame) room(n int) {
 	}
 }
 
-// keptBuffer is how much memory is kept from one frame to the next.
-const keptBuffer = 1 << 20
+// fit makes the memory fit a frame of n bytes, and the next ones: that of large ones
+// is kept until there have been none for a while.
+func (f *Frame) fit(n int) {
+	f.small++
+	if n > smallFrame {
+		f.small = 0
+	}
+	if cap(f.buf) < n || cap(f.buf) > smallFrame && f.small > 100 {
+		f.buf = pages(max(n, smallFrame/4))
+	}
+}
+
+const smallFrame = 1 << 20
 
 // Blob adds a blob, and returns where it can be read once the frame is
 // committed.
@@ -193,7 +203,7 @@ func (s *segment) parseHead(at int64, b []byte) (h frameHead, ok bool) {
 }
 
 // Read returns the blob at a place: all of it, as it was written, or an error
-// that is ErrMissing, ErrDamaged or one of the disk.
+// that is ErrMissing, ErrDamaged, ErrUnreadable, or says nothing of the blob.
 func (e Epoch) Read(p Place) ([]byte, error) {
 	s, err := e.holds(p)
 	if err != nil {
@@ -229,8 +239,8 @@ func (e Epoch) holds(p Place) (*segment, error) {
 	if s == nil {
 		return nil, fmt.Errorf("segment %08x: %w", p.Segment, ErrMissing)
 	}
-	if s.damaged {
-		return nil, fmt.Errorf("segment %08x has no header: %w", p.Segment, ErrDamaged)
+	if err := s.header(); err != nil {
+		return nil, err
 	}
 	if int64(p.Offset)+Overhead+int64(p.Length) > s.size() {
 		return nil, s.cutOff(p)
@@ -240,10 +250,10 @@ func (e Epoch) holds(p Place) (*segment, error) {
 
 // read reads the blob with its header.
 func (s *segment) read(p Place, b []byte) error {
-	if _, err := s.file.ReadAt(b, int64(p.Offset)); errors.Is(err, io.EOF) {
+	if _, err := s.readAt(b, int64(p.Offset)); errors.Is(err, io.EOF) {
 		return s.cutOff(p)
 	} else if err != nil {
-		return fmt.Errorf("reading from the journal: %w", err)
+		return err
 	}
 	if binary.LittleEndian.Uint32(b) != p.Length ||
 		binary.LittleEndian.Uint32(b[4:]) != crc32.Update(s.salt, castagnoli, b[Overhead:]) {

@@ -78,6 +78,9 @@ type Options struct {
 	// Sync makes a file durable. Default: as the system can.
 	Sync func(*os.File) error
 
+	// ReadAt reads from a file. Default: (*os.File).ReadAt.
+	ReadAt func(f *os.File, b []byte, at int64) (int, error)
+
 	syncDir func(dir string) error // what tests change
 }
 
@@ -90,6 +93,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Sync == nil {
 		o.Sync = datasync
+	}
+	if o.ReadAt == nil {
+		o.ReadAt = (*os.File).ReadAt
 	}
 	if o.syncDir == nil {
 		o.syncDir = syncDir
@@ -141,7 +147,7 @@ func Open(dir string, o Options) (_ *Journal, err error) {
 		}
 		name := filepath.Join(dir, f.Name())
 		j.newest = max(j.newest, number)
-		s, err := openSegment(name, number)
+		s, err := j.openSegment(name, number)
 		if errors.Is(err, errUnfinished) {
 			// A crash came before it was used.
 			if err := os.Remove(name); err != nil {
@@ -171,6 +177,15 @@ func (j *Journal) Start(last uint64) error {
 	j.segments[s.number] = s
 	j.runway.start(j)
 	return nil
+}
+
+// After lets the segments that are created from now on have higher numbers than the
+// given one, to which somebody still refers. It is there, or was lost: what is
+// written next must not be taken for what was in it.
+func (j *Journal) After(segment uint32) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.newest = max(j.newest, segment)
 }
 
 // Segments returns the numbers of the segments that can be read, in order. The

@@ -23,12 +23,16 @@ type Replay struct {
 	Lost  uint64   // frames that are missing before others that are there; at least
 	Last  uint64   // the number of the last one that is there; 0 if none is
 	Empty []uint32 // the segments behind it. If they have blobs, they are damaged
+
+	Unreadable []Place // where the disk could not read what was to be looked at
+	Hidden     uint64  // frames that may be there behind the last one; at most
 }
 
 // Replay calls apply with every frame from where the last one says, in order.
 // Frames that are damaged are left out and counted; those behind them are found
-// all the same. What follows the last whole frame counts for nothing: it was
-// never committed, or cannot be told from what was not.
+// all the same, and so it is with what the disk cannot read. What follows the last
+// whole frame counts for nothing: it was never committed, or cannot be told from
+// what was not.
 //
 // What a replay has found is durable when it returns.
 func (j *Journal) Replay(apply func(Replayed) error) (Replay, error) {
@@ -56,6 +60,9 @@ func (j *Journal) ReplayAfter(has uint64, apply func(Replayed) error) (done Repl
 			start = max(start, int64(from.Offset))
 		}
 		w := walker{s: j.segments[number], at: start}
+		if w.s.unread != nil {
+			w.bad = []Place{{Segment: number, Length: uint32(w.s.filled)}}
+		}
 		for w.next() {
 			if w.head.number <= last {
 				continue
@@ -66,6 +73,7 @@ func (j *Journal) ReplayAfter(has uint64, apply func(Replayed) error) (done Repl
 				return done, fmt.Errorf("replaying frame %d: %w", w.head.number, err)
 			}
 		}
+		done.cannotRead(w.bad)
 		if w.err != nil {
 			return done, fmt.Errorf("replaying the journal: %w", w.err)
 		}
@@ -79,14 +87,19 @@ func (j *Journal) findLast(done *Replay) error {
 	for _, number := range slices.Backward(j.Segments()) {
 		s := j.segments[number]
 		var last frameHead
-		var at int64
+		var at, end int64
 		w := walker{s: s, at: headerSize}
 		for w.next() {
-			last, at = w.head, w.start
+			last, at, end = w.head, w.start, w.at
 		}
 		if w.err != nil {
 			return w.err
 		}
+		if s.unread != nil {
+			w.bad = []Place{{Segment: number, Length: uint32(s.filled)}}
+		}
+		done.cannotRead(w.bad)
+		done.Hidden += mayHide(w.bad, end)
 		if last.number > 0 {
 			done.Begin, done.Last = last.from, last.number
 			return j.keep(s, at, frameHeader+last.blobs+last.notes)
@@ -104,7 +117,7 @@ func (j *Journal) findLast(done *Replay) error {
 // after which a sync would say that all is well.
 func (j *Journal) keep(s *segment, at, size int64) error {
 	frame := make([]byte, size)
-	_, err := s.file.ReadAt(frame, at)
+	_, err := s.readAt(frame, at)
 	if err == nil {
 		_, err = s.file.WriteAt(frame, at)
 	}
@@ -127,6 +140,8 @@ type walker struct {
 	head    frameHead
 	payload []byte
 	err     error
+
+	bad []Place // that could not be read
 
 	window []byte
 	base   int64
@@ -180,8 +195,9 @@ func (w *walker) read(at, n int64) []byte {
 			w.window = make([]byte, size)
 		}
 		w.window = w.window[:size]
-		read, err := w.s.file.ReadAt(w.window, at)
+		read, bad, err := w.s.readPages(w.window, at)
 		w.window = w.window[:read]
+		w.bad = append(w.bad, bad...)
 		if err != nil && !errors.Is(err, io.EOF) {
 			w.err = fmt.Errorf("reading %s: %w", w.s.name, err)
 			return nil

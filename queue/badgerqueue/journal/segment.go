@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -31,7 +32,11 @@ type segment struct {
 	direct *os.File // the same, for writing whole pages; or nil
 	name   string
 
-	damaged bool // without its salt nothing in it can be told
+	damaged bool  // without its salt nothing in it can be told
+	unread  error // why it has none, if that is for the disk; guarded by mu then
+
+	readFile func(f *os.File, b []byte, at int64) (int, error)
+	failed   atomic.Int64 // when the disk could last not read from it
 
 	// Of the writer:
 	tail int64          // the end of the last frame
@@ -60,9 +65,10 @@ var headerCopies = [...]int{0, headerSize / 2}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func segmentName(dir string, number uint32) string {
-	return filepath.Join(dir, fmt.Sprintf("%08x%s", number, suffix))
-}
+// FileName returns the name that the file of a segment has in its directory.
+func FileName(segment uint32) string { return fmt.Sprintf("%08x%s", segment, suffix) }
+
+func segmentName(dir string, number uint32) string { return filepath.Join(dir, FileName(number)) }
 
 func numberOf(name string) (uint32, bool) {
 	text, ok := strings.CutSuffix(filepath.Base(name), suffix)
@@ -89,12 +95,12 @@ func headerPage(number uint32, salt [8]byte) []byte {
 const headerLength = 28
 
 // openSegment opens a segment to read it.
-func openSegment(name string, number uint32) (*segment, error) {
+func (j *Journal) openSegment(name string, number uint32) (*segment, error) {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
-	s := &segment{number: number, name: name, file: f}
+	s := &segment{number: number, name: name, file: f, readFile: j.opts.ReadAt}
 	if err := s.readHeader(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -108,9 +114,9 @@ func (s *segment) readHeader() error {
 	}
 	s.filled = info.Size()
 	start := make([]byte, 2*headerSize)
-	n, err := s.file.ReadAt(start, 0)
+	n, bad, err := s.readPages(start, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("reading %s: %w", s.name, err)
+		return err
 	}
 	another := false
 	for _, at := range headerCopies {
@@ -125,15 +131,20 @@ func (s *segment) readHeader() error {
 			return fmt.Errorf("%w: %s has version %d", ErrNewer, filepath.Base(s.name), version)
 		default:
 			s.salt = crc32.Checksum(h[16:24], castagnoli)
+			s.damaged, s.unread = false, nil
 			return nil
 		}
+	}
+	s.damaged, s.unread = true, nil
+	if len(bad) > 0 {
+		s.unread = s.unreadable(int64(bad[0].Offset), syscall.EIO)
+		return nil
 	}
 	// What a crash leaves of a new segment has nothing in it yet, and of one that
 	// was another before, the header of that.
 	if another || n <= headerSize || bytes.Equal(start, make([]byte, len(start))) {
 		return errUnfinished
 	}
-	s.damaged = true
 	return nil
 }
 
@@ -144,7 +155,7 @@ func (j *Journal) create(old *segment, runway int64) (_ *segment, err error) {
 	j.newest++
 	number := j.newest
 	j.mu.Unlock()
-	s := &segment{number: number, name: segmentName(j.dir, number)}
+	s := &segment{number: number, name: segmentName(j.dir, number), readFile: j.opts.ReadAt}
 	if old != nil {
 		s.file, s.direct, s.filled = old.handOver()
 		err = os.Rename(old.name, s.name)

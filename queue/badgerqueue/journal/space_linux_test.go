@@ -15,7 +15,7 @@ func TestAFullDiskRefusesFramesAndLosesNone(t *testing.T) {
 	t.Parallel()
 	disk := t.TempDir()
 	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=1m"); err != nil {
-		t.Skipf("mounting a small disk: %v", err)
+		t.Skipf("needs root to mount a small disk: %v", err)
 	}
 	t.Cleanup(func() { must(t, unix.Unmount(disk, unix.MNT_DETACH)) })
 	dir := filepath.Join(disk, "journal")
@@ -60,7 +60,7 @@ func TestWhatWasBegunIsCommittedOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	disk := t.TempDir()
 	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=4m"); err != nil {
-		t.Skipf("mounting a small disk: %v", err)
+		t.Skipf("needs root to mount a small disk: %v", err)
 	}
 	t.Cleanup(func() { must(t, unix.Unmount(disk, unix.MNT_DETACH)) })
 	b := begin(t, disk, little())

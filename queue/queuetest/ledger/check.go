@@ -77,7 +77,7 @@ func (l *Ledger) Check(end End) []Violation {
 	c.key = ""
 	c.strangers()
 	for _, m := range l.measures {
-		if m.got > m.bound {
+		if !(m.got <= m.bound) { // which is true of a quotient of nothing too
 			c.violated(Growth, "%s: %g, at most %g are allowed", m.what, m.got, m.bound)
 		}
 	}
@@ -103,6 +103,9 @@ func (c *checker) violated(i Invariant, format string, args ...any) {
 }
 
 func (c *checker) loss(m *message) {
+	if c.end.Waiting[c.key] && c.end.Dead[c.key] {
+		c.violated(Loss, "it is waiting and dead at the same time")
+	}
 	if m.accepted() && m.successes() == 0 && !c.end.Waiting[c.key] && !c.end.Dead[c.key] {
 		c.violated(Loss, "accepted, tried %d times, not delivered, and neither waiting nor dead", len(m.attempts))
 	}
@@ -205,10 +208,13 @@ func (c *checker) haste(m *message) {
 	}
 }
 
-// grudge: who gets a 503 sends again until it is accepted. That what is accepted
-// then is also there is I1.
+// grudge: who gets a 503 sends again until it is accepted, unless it is abandoned.
+// That what is accepted then is also there is I1.
 func (c *checker) grudge(m *message) {
-	if m.answers[http.StatusServiceUnavailable] > 0 && m.last >= 400 {
+	if m.answers[http.StatusServiceUnavailable] == 0 {
+		return
+	}
+	if m.last >= 400 || m.last == 0 && !m.accepted() && !m.abandoned {
 		c.violated(Grudge, "answered 503 before, and in the end %d", m.last)
 	}
 }

@@ -7,7 +7,7 @@
 // and, in the end, what still waits and what is dead. [Ledger.Check] then holds
 // that against the invariants, and says what broke which:
 //
-//	I1 loss        what was accepted is delivered, dead or waiting
+//	I1 loss        what was accepted is delivered, or either dead or waiting
 //	I2 invention   what is delivered was sent, byte for byte
 //	I3 sameness    what was sent twice with one key is one message
 //	I4 repetition  it is delivered twice only if a fault came between
@@ -52,6 +52,8 @@ type message struct {
 	answers  map[int]int                // by status; 0 is none
 	last     int                        // the last answer
 	attempts []Attempt
+
+	abandoned bool // by its sender
 }
 
 func (m *message) accepted() bool { return m.answers[http.StatusAccepted] > 0 }
@@ -91,6 +93,14 @@ func (l *Ledger) Answered(key string, status int) {
 	m := l.message(key)
 	m.answers[status]++
 	m.last = status
+}
+
+// Abandoned notes that the sender of a message, which got no answer the last time,
+// does not send it again.
+func (l *Ledger) Abandoned(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.message(key).abandoned = true
 }
 
 // Tried notes an attempt, with the body that the application got. The inbox may

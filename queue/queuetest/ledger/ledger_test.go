@@ -3,6 +3,7 @@
 package ledger_test
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -26,6 +27,8 @@ func accepted(l *Ledger) {
 	sent("key", "body")(l)
 	answered(202)(l)
 }
+
+func abandoned(l *Ledger) { l.Abandoned("key") }
 
 // try is an attempt that begins at a time, takes 10 ms, and gets the body "body".
 type try struct {
@@ -94,7 +97,7 @@ func TestCheck(t *testing.T) {
 		{"accepted and waiting", []step{accepted}, waits, nil},
 		{"accepted and dead", []step{accepted, tried(try{number: 1, status: 410})}, dead, nil},
 		{"unanswered and gone", []step{sent("key", "body"), answered(0)}, End{}, nil},
-		{"unavailable, unanswered and gone", []step{sent("key", "body"), answered(503), answered(0)}, End{}, nil},
+		{"waiting and dead", []step{accepted}, End{Waiting: key("key"), Dead: key("key")}, []Invariant{Loss}},
 		{"another one is there", []step{accepted, sent("other", "body")}, End{Waiting: key("other")}, []Invariant{Loss}},
 
 		{"another body", []step{accepted, got("key", "bodx")}, End{}, []Invariant{Invention}},
@@ -130,10 +133,16 @@ func TestCheck(t *testing.T) {
 		{"unavailable, and then refused", []step{sent("key", "body"), answered(503), answered(401)}, End{}, []Invariant{Grudge}},
 		{"unavailable, and then broken", []step{sent("key", "body"), answered(503), answered(500)}, End{}, []Invariant{Grudge}},
 		{"accepted, and then unavailable for ever", []step{accepted, answered(503)}, waits, []Invariant{Grudge}},
+		{"unavailable, and then without an answer for ever", []step{sent("key", "body"), answered(503), answered(0)}, End{}, []Invariant{Grudge}},
+		{"unavailable, then without an answer, and abandoned", []step{sent("key", "body"), answered(503), answered(0), abandoned}, End{}, nil},
+		{"unavailable, and abandoned with an answer", []step{sent("key", "body"), answered(503), abandoned}, End{}, []Invariant{Grudge}},
+		{"unavailable, accepted, and then without an answer", []step{sent("key", "body"), answered(503), answered(202), answered(0)}, waits, nil},
 		{"unavailable, and then accepted", []step{sent("key", "body"), answered(503), answered(202)}, waits, nil},
 		{"unavailable, accepted and gone", []step{sent("key", "body"), answered(503), answered(202)}, End{}, []Invariant{Loss}},
 
 		{"too much", []step{func(l *Ledger) { l.Measured("bytes", 2, 1) }}, End{}, []Invariant{Growth}},
+		{"a quotient of nothing", []step{func(l *Ledger) { l.Measured("seconds", math.NaN(), 1) }}, End{}, []Invariant{Growth}},
+		{"a bound that is none", []step{func(l *Ledger) { l.Measured("seconds", 1, math.NaN()) }}, End{}, []Invariant{Growth}},
 		{"just enough", []step{func(l *Ledger) { l.Measured("bytes", 1, 1) }}, End{}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) { expect(t, c.steps, c.end, c.breaks) })
