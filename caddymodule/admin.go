@@ -32,7 +32,7 @@ func init() {
 // `GET /<endpoint>` | the figures of one
 // `GET /<endpoint>/dead_letters` | lists dead letters; `?limit=` of them, `?after=` an id
 // `GET /<endpoint>/dead_letters/<id>` | one of them, without header and body
-// `GET /<endpoint>/dead_letters/<id>/request` | its whole request, credentials redacted
+// `GET /<endpoint>/dead_letters/<id>/request` | its whole request; header fields and parameters that are credentials, or named like one, are redacted
 // `POST /<endpoint>/dead_letters/<id>/redrive` | delivers one again
 // `POST /<endpoint>/dead_letters/redrive` | delivers all again
 // `DELETE /<endpoint>/dead_letters/<id>` | discards one

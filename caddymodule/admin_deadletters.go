@@ -4,6 +4,7 @@ package caddymodule
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ type deadLetterView struct {
 	Scheme     string     `json:"scheme"`
 	Method     string     `json:"method"`
 	Path       string     `json:"path"`
+	Damaged    bool       `json:"damaged,omitempty"` // what is empty here cannot be read
 	Reason     string     `json:"reason"`
 	BuriedAt   time.Time  `json:"buried_at"`
 	Until      *time.Time `json:"until,omitempty"`
@@ -27,8 +29,13 @@ type deadLetterView struct {
 	LastError  string     `json:"last_error,omitempty"`
 }
 
-// requestView is the whole request of a dead letter.
+// requestView is the whole request of a dead letter, without credentials in its header
+// and query.
 type requestView struct {
+	// Damaged says that the request was damaged on the disk: what is empty here
+	// was not, and cannot be read.
+	Damaged bool `json:"damaged,omitempty"`
+
 	Method      string      `json:"method"`
 	URI         string      `json:"uri"`
 	OriginalURI string      `json:"original_uri"`
@@ -50,6 +57,7 @@ func view(d queue.Settled) deadLetterView {
 		Scheme:     d.Message.Scheme,
 		Method:     d.Message.Request.Method,
 		Path:       path,
+		Damaged:    d.Damaged,
 		Reason:     d.Reason,
 		BuriedAt:   d.At,
 		Attempts:   d.History.Attempts,
@@ -122,9 +130,10 @@ func showRequest(r adminRequest) (any, error) {
 	}
 	q := d.Message.Request
 	return requestView{
+		Damaged:     d.Damaged,
 		Method:      q.Method,
-		URI:         q.URI,
-		OriginalURI: q.OriginalURI,
+		URI:         redactedQuery(q.URI),
+		OriginalURI: redactedQuery(q.OriginalURI),
 		Proto:       q.Proto,
 		Host:        q.Host,
 		RemoteAddr:  q.RemoteAddr,
@@ -193,6 +202,24 @@ func redacted(header http.Header, h *Handler) http.Header {
 		}
 	}
 	return shown
+}
+
+// redactedQuery returns the URI without what is named like a secret in its query.
+// Everything else is as it came.
+func redactedQuery(uri string) string {
+	path, query, ok := strings.Cut(uri, "?")
+	if !ok {
+		return uri
+	}
+	parameters := strings.Split(query, "&")
+	for i, parameter := range parameters {
+		name, _, ok := strings.Cut(parameter, "=")
+		plain, err := url.QueryUnescape(name)
+		if ok && (err != nil || looksSecret(plain)) {
+			parameters[i] = name + "=REDACTED"
+		}
+	}
+	return path + "?" + strings.Join(parameters, "&")
 }
 
 func looksSecret(name string) bool {

@@ -41,7 +41,7 @@ func bury(t *testing.T, s *server, app *application, ids ...string) {
 		h := tokenHeader(id)
 		h.Set("Authorization", "Bearer also-secret")
 		h.Set("X-Topic", "orders")
-		s.expect(202, "POST", "/hooks?token=in-the-query", h, "body of "+id)
+		s.expect(202, "POST", "/hooks?topic=a%20b&token=in-the-query&api%4Bey=in-the-query&", h, "body of "+id)
 		app.next()
 	}
 	eventually(t, "they are dead", func() bool { return s.endpoint("demo").DeadLetters == int64(len(ids)) })
@@ -76,23 +76,27 @@ func TestDeadLettersAreListedWithoutTheirContent(t *testing.T) {
 		"/webhook_inbox/endpoints/demo/dead_letters/" + letter.ID + "/request",
 	} {
 		_, data := s.admin("GET", path)
-		for _, secret := range []string{"secret-token", "also-secret"} {
+		for _, secret := range []string{"secret-token", "also-secret", "in-the-query"} {
 			if strings.Contains(string(data), secret) {
 				t.Errorf("GET %s shows a credential: %s", path, data)
 			}
 		}
-		if !strings.HasSuffix(path, "/request") && strings.Contains(string(data), "in-the-query") {
+		if !strings.HasSuffix(path, "/request") && strings.Contains(string(data), "topic") {
 			t.Errorf("GET %s shows the query: %s", path, data)
 		}
 	}
 
 	var request struct {
-		URI    string
-		Header http.Header
-		Body   []byte
+		URI         string
+		OriginalURI string `json:"original_uri"`
+		Header      http.Header
+		Body        []byte
 	}
 	s.adminJSON("GET", "/webhook_inbox/endpoints/demo/dead_letters/"+letter.ID+"/request", &request)
-	if request.URI != "/hooks?token=in-the-query" || string(request.Body) != "body of 1" || request.Header.Get("X-Topic") != "orders" {
+	if want := "/hooks?topic=a%20b&token=REDACTED&api%4Bey=REDACTED&"; request.URI != want || request.OriginalURI != want {
+		t.Errorf("the request is shown with the URIs %s and %s, want %s", request.URI, request.OriginalURI, want)
+	}
+	if string(request.Body) != "body of 1" || request.Header.Get("X-Topic") != "orders" {
 		t.Errorf("the request is shown as %+v", request)
 	}
 }

@@ -170,6 +170,7 @@ func TestSenderThatDisconnectsLeavesNothing(t *testing.T) {
 	if d := app.next(); d.Body != "1234567890" {
 		t.Errorf("delivered %q", d.Body)
 	}
+	s.settled("demo")
 	app.none()
 }
 

@@ -38,7 +38,9 @@ type App struct {
 
 	// The most bytes of bodies that are being received at the same time, by all
 	// endpoints together; one endpoint can take half of it. Requests beyond it
-	// are answered 503. Default: 256 MiB.
+	// are answered 503. The bodies that are being delivered take as many again at
+	// most: those of 256 KiB and more wait for room, but each endpoint can always
+	// have one. Default: 256 MiB.
 	MaxInFlight int64 `json:"max_in_flight,omitempty"`
 
 	engine    Engine

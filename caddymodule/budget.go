@@ -2,7 +2,10 @@
 
 package caddymodule
 
-import "sync/atomic"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // A budget bounds the memory that bodies take while they are received.
 type budget struct {
@@ -26,3 +29,41 @@ func (b *budget) take(n int64) bool {
 }
 
 func (b *budget) give(n int64) { b.taken.Add(-n) }
+
+// budgets are those of the endpoints. A name has one, in however many servers and
+// configurations the endpoint is.
+type budgets struct {
+	mu    sync.RWMutex
+	limit int64 // of each
+	of    map[string]*budget
+}
+
+func (b *budgets) get(endpoint string) *budget {
+	b.mu.RLock()
+	own := b.of[endpoint]
+	b.mu.RUnlock()
+	if own != nil {
+		return own
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if own = b.of[endpoint]; own != nil {
+		return own
+	}
+	if b.of == nil {
+		b.of = make(map[string]*budget)
+	}
+	own = newBudget(b.limit)
+	b.of[endpoint] = own
+	return own
+}
+
+// allow sets the limit of each.
+func (b *budgets) allow(limit int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.limit = limit
+	for _, own := range b.of {
+		own.limit.Store(limit)
+	}
+}

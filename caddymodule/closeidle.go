@@ -5,6 +5,7 @@ package caddymodule
 import (
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -15,7 +16,12 @@ import (
 //
 // While something is, none is closed: Go's transport takes a connection for idle in
 // the moment in which it hands out the answer, and if it is closed then the answer is
-// lost, and the message would be delivered again.
+// lost, and the message would be delivered again. Only proxies with active health
+// checks keep a transport that is configured to themselves, and Caddy closes theirs.
+//
+// After an attempt without an answer none is trusted, and those that there are are
+// closed before the next attempt. In HTTP/2 that would go through the same one, which
+// may hang, and be given up only after a hundred attempts.
 type deliveryRoute struct {
 	caddyhttp.Handler
 	routes caddyhttp.RouteList
@@ -23,6 +29,7 @@ type deliveryRoute struct {
 	mu       sync.Mutex
 	underWay int
 	replaced bool
+	doubtful bool // the connections
 }
 
 // ServeHTTP implements [caddyhttp.Handler].
@@ -35,7 +42,19 @@ func (r *deliveryRoute) ServeHTTP(w http.ResponseWriter, req *http.Request) erro
 func (r *deliveryRoute) change(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if n > 0 && r.underWay == 0 {
+		r.closeUnused() // once more: by now nothing is under way for Go's transport, too
+		r.doubtful = false
+	}
 	r.underWay += n
+	r.closeUnused()
+}
+
+// doubt says that an attempt got no answer, or not all of it.
+func (r *deliveryRoute) doubt() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.doubtful = true
 	r.closeUnused()
 }
 
@@ -48,27 +67,48 @@ func (r *deliveryRoute) letGo() {
 }
 
 func (r *deliveryRoute) closeUnused() {
-	if r.replaced && r.underWay == 0 {
-		closeIdle(r.routes)
+	if (r.replaced || r.doubtful) && r.underWay == 0 {
+		closeIdle(r.routes, r.replaced)
 	}
 }
 
 // closeIdle makes the proxies in routes close the connections that they keep to the
-// application. Caddy does it for transports that are configured, but those of the
-// default one would stay for two minutes, after each reload as many as there were
-// attempts at a time.
-func closeIdle(routes caddyhttp.RouteList) {
+// application. Otherwise they would stay for two minutes, after each reload as many as
+// there were attempts at a time. If it is for good, there are to be no others.
+func closeIdle(routes caddyhttp.RouteList, forGood bool) {
 	for _, route := range routes {
 		for _, handler := range route.Handlers {
 			switch handler := handler.(type) {
 			case *caddyhttp.Subroute:
-				closeIdle(handler.Routes)
+				closeIdle(handler.Routes, forGood)
 			case *reverseproxy.Handler:
 				switch transport := handler.Transport.(type) {
 				case wholeSender:
-					transport.Transport.CloseIdleConnections()
+					if forGood {
+						_ = transport.Cleanup()
+					} else {
+						transport.Transport.CloseIdleConnections()
+					}
 				case *reverseproxy.HTTPTransport:
 					transport.Transport.CloseIdleConnections()
+				}
+			}
+		}
+	}
+}
+
+// boundWrites makes the proxies in routes close an HTTP/2 connection to an application
+// that reads nothing of it, before an attempt with that timeout ends. All that is under
+// way in a connection waits for a write in it, even what wants to end.
+func boundWrites(routes caddyhttp.RouteList, timeout time.Duration) {
+	for _, route := range routes {
+		for _, handler := range route.Handlers {
+			switch handler := handler.(type) {
+			case *caddyhttp.Subroute:
+				boundWrites(handler.Routes, timeout)
+			case *reverseproxy.Handler:
+				if transport, ok := handler.Transport.(*reverseproxy.HTTPTransport); ok && !busy(handler) {
+					transport.Transport.HTTP2 = &http.HTTP2Config{WriteByteTimeout: timeout / 2}
 				}
 			}
 		}

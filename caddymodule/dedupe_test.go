@@ -387,10 +387,10 @@ func TestWindowEnds(t *testing.T) {
 	app := newApplication(t)
 	const window = 300 * time.Millisecond
 	s := serve(t, dedupeSite(app.addr, "verify none\n message_id header X-Webhook-Id\n dedupe 300ms\n retry {\n backoff 1h\n }"))
+	began := time.Now()
 	s.expect(202, "POST", "/", header("X-Webhook-Id", "1"), "x")
 	app.next()
 	s.settled("demo")
-	began := time.Now()
 	accepted := func() float64 {
 		return s.metric(`caddy_webhook_inbox_received_total{endpoint="demo",outcome="accepted"}`)
 	}

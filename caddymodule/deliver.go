@@ -56,6 +56,9 @@ func (h *Handler) deliver(ctx context.Context, m *queue.Message, attempt int) (r
 		if p := recover(); p != nil {
 			result = panicked(ctx, rec, p)
 		}
+		if result.Err != nil || rec.full { // somebody may still send
+			h.chain.doubt()
+		}
 	}()
 	return rec.result(ctx, h.chain.ServeHTTP(rec, r))
 }

@@ -25,6 +25,7 @@ type delivered struct {
 	last read // what was read of a body to send it whole
 
 	repeats atomic.Int32
+	counted atomic.Bool // by who sends the request
 }
 
 // errRepeated ends an attempt whose request was repeated before.
@@ -85,7 +86,7 @@ func (d *delivered) bodyAgain() (io.ReadCloser, error) {
 // have been the message that ended who served the connection, and would end all
 // others in the same way.
 func (d *delivered) repeat() error {
-	if d.repeats.Add(1) > 1 {
+	if !d.counted.Load() && d.repeats.Add(1) > 1 {
 		return errRepeated
 	}
 	return nil

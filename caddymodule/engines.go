@@ -38,8 +38,10 @@ type BadgerEngine struct {
 	MaxSize int64 `json:"max_size,omitempty"`
 
 	// How much of the disk must stay free, in bytes: with less, new messages are
-	// answered 503. It must leave room for Badger to tidy up: with less than
-	// 128 MiB, a disk that others fill may end the process. Default: 512 MiB.
+	// answered 503. With less than a quarter of it, or than 32 MiB, nothing is
+	// delivered either, because that could not be noted. It must leave room for
+	// Badger to tidy up, so it must not be less than 64 MiB; where others use the
+	// disk too, it should not be less than the default. Default: 512 MiB.
 	MinFreeSpace int64 `json:"min_free_space,omitempty"`
 
 	directory string
@@ -62,6 +64,10 @@ func (e *BadgerEngine) Provision(ctx caddy.Context) error {
 	orDefault(&e.MinFreeSpace, 512<<20)
 	if e.MaxSize < 0 || e.MinFreeSpace < 0 {
 		return errors.New("max_size and min_free_space must not be negative")
+	}
+	if e.MinFreeSpace < badgerqueue.LeastFreeSpace {
+		return fmt.Errorf("min_free_space is %d bytes: the database needs room to tidy up, so it must not be less than %d MiB",
+			e.MinFreeSpace, badgerqueue.LeastFreeSpace>>20)
 	}
 	directory, err := caddy.NewReplacer().ReplaceOrErr(e.Directory, true, true)
 	if err != nil {

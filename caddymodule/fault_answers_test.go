@@ -4,9 +4,9 @@ package caddymodule_test
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -109,7 +109,7 @@ func answering(t *testing.T, l *ledger.Ledger, answers []answer) (site string) {
 		}
 		a.Ended = time.Now()
 		if before, again := answered.LoadOrStore(keyOf(r), a.Ended); again {
-			most := backoff + 2*said.after.least + slowdown*time.Second // a date is of a whole second
+			most := backoff + 2*said.after.least + patience/2
 			l.Measured("seconds after "+said.endpoint(), a.Began.Sub(before.(time.Time)).Seconds(), most.Seconds())
 		}
 		l.Tried(keyOf(r), body, a)
@@ -127,7 +127,8 @@ func giveAnswers(t *testing.T, l *ledger.Ledger, answers []answer, mutations ...
 	if err := s.tryLoad(s.caddyfile(s.brokenBy(mutations...), answering(t, l, answers))); err != nil {
 		t.Fatal(err)
 	}
-	rand.Shuffle(len(answers), func(i, j int) { answers[i], answers[j] = answers[j], answers[i] })
+	slices.SortFunc(answers, func(a, b answer) int { return strings.Compare(a.endpoint(), b.endpoint()) })
+	chance(t).Shuffle(len(answers), func(i, j int) { answers[i], answers[j] = answers[j], answers[i] })
 	var senders sync.WaitGroup
 	const atOnce = 16
 	for first := range atOnce {

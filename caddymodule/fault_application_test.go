@@ -132,6 +132,8 @@ func newRogue(t *testing.T, l *ledger.Ledger, faults []rogueFault) *rogue {
 func (r *rogue) serve(conn *rogueConn) {
 	defer conn.Close()
 	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	_ = conn.Conn.(*net.TCPConn).SetWriteBuffer(1 << 20)
+	_ = conn.Conn.(*net.TCPConn).SetReadBuffer(1 << 20)
 	req, err := http.ReadRequest(bufio.NewReader(conn.Conn))
 	if err != nil {
 		return
@@ -147,7 +149,7 @@ func (r *rogue) serve(conn *rogueConn) {
 	a.Ended = time.Now() // at the earliest
 	if again {
 		took := a.Ended.Sub(first.(time.Time)).Seconds()
-		r.ledger.Measured("seconds from "+f.name+" to the next attempt", took, (f.timeout() + 2*rogueBackoff + slowdown*time.Second).Seconds())
+		r.ledger.Measured("seconds from "+f.name+" to the next attempt", took, (f.timeout() + 2*rogueBackoff + patience/2).Seconds())
 		a.Status = http.StatusNoContent
 		r.ledger.Tried(key, body, a)
 		conn.say("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
@@ -169,8 +171,8 @@ func (r *rogue) serve(conn *rogueConn) {
 // longBody does not fit into the buffers of a connection.
 var longBody = bytes.Repeat([]byte("x"), 6<<20)
 
-// socketBuffers is what the kernel takes of an answer that nobody reads: it may
-// grow the buffers of both sides to that.
+// socketBuffers is what the kernel takes of an answer that nobody reads. Ours is
+// bounded, and it may grow that of the inbox.
 const socketBuffers = 12 << 20
 
 // rogueSite is an endpoint for each fault, so that none is in an outage because of
@@ -200,6 +202,7 @@ func rogueSite(r *rogue, faults []rogueFault, bystander string) string {
 // inbox without mutations must then hold no more than before.
 func attack(t *testing.T, l *ledger.Ledger, faults []rogueFault, mutations ...string) {
 	t.Helper()
+	noteStalls(t, l, rogueTimeout/4)
 	r, other := newRogue(t, l, faults), newBystander(t, l)
 	s := newServer(t)
 	if err := s.tryLoad(s.caddyfile(s.brokenBy(mutations...), rogueSite(r, faults, other.app.addr))); err != nil {
@@ -229,7 +232,7 @@ func attack(t *testing.T, l *ledger.Ledger, faults []rogueFault, mutations ...st
 		}
 	}
 	close(r.over)
-	other.finish(rogueTimeout)
+	other.finish(2 * time.Second)
 	l.Measured("MiB of memory", float64(most()-before.heap)/(1<<20), 256)
 	client.CloseIdleConnections()
 	if len(mutations) > 0 {

@@ -33,6 +33,8 @@ const (
 	ignoresBackoff      = "ignores_backoff"       // hands out at once what is to wait
 	forgetsAttempts     = "forgets_attempts"      // so that each is the first
 	bearsAGrudge        = "bears_a_grudge"        // refuses for ever what it refused once
+	answersAfterFailure = "answers_after_failure" // takes it for stored when the disk failed
+	clearsWhatFails     = "clears_what_fails"     // begins anew when it cannot open its directory
 	refusesSome         = "refuses_some"          // every tenth publication, as a full disk would; breaks nothing
 )
 
@@ -43,9 +45,19 @@ var registerBrokenEngine = sync.OnceFunc(func() { caddy.RegisterModule(new(broke
 // brokenBy returns the global options of a Caddyfile for s whose engine has the
 // mutations. It is for load and for startCaddy.
 func (s *server) brokenBy(mutations ...string) string {
+	sub := *s
+	sub.mutations = append([]string{""}, mutations...)
+	return fmt.Sprintf("webhook_inbox {\n\tqueue %s {\n\t\tmin_free_space 64MiB\n\t}\n}", sub.engine())
+}
+
+// engine returns the name of the engine and its directory. Without mutations it is
+// the one that everybody has.
+func (s *server) engine() string {
+	if len(s.mutations) == 0 {
+		return "badger " + s.dir
+	}
 	registerBrokenEngine()
-	return fmt.Sprintf("webhook_inbox {\n\tqueue broken \"%s\" %s {\n\t\tmin_free_space 64MiB\n\t}\n}",
-		strings.Join(mutations, " "), s.dir)
+	return fmt.Sprintf("broken %q %s", strings.Join(s.mutations, " "), s.dir)
 }
 
 // brokenEngine is the Badger engine with mutations.
@@ -77,6 +89,12 @@ func (e *brokenEngine) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 func (e *brokenEngine) Open(o caddymodule.EngineObserver, log *zap.Logger) (queue.Queue, error) {
 	q, err := e.BadgerEngine.Open(o, log)
+	if err != nil && slices.Contains(e.Mutations, clearsWhatFails) {
+		if err := os.RemoveAll(e.Dir()); err != nil {
+			return nil, err
+		}
+		q, err = e.BadgerEngine.Open(o, log)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -119,13 +137,6 @@ func (q *brokenQueue) mark(what string) bool {
 	return first
 }
 
-// tenth reports whether it is the turn of a publication to be refused.
-func (q *brokenQueue) tenth() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.published%10 == 0
-}
-
 // quiet calls then when nothing was published for a second.
 func (q *brokenQueue) quiet(then func()) {
 	q.mu.Lock()
@@ -141,6 +152,7 @@ func (q *brokenQueue) quiet(then func()) {
 func (q *brokenQueue) Publish(ctx context.Context, p queue.Publication) (queue.Receipt, error) {
 	q.mu.Lock()
 	q.published++
+	tenth := q.published%10 == 0
 	q.last = time.Now()
 	q.mu.Unlock()
 	key := fmt.Sprintf("%x\n", p.Keys)
@@ -157,14 +169,18 @@ func (q *brokenQueue) Publish(ctx context.Context, p queue.Publication) (queue.R
 	if q.is(forgetsKeys) {
 		p.Keys = nil
 	}
-	if q.is(refusesSome) && q.tenth() || q.is(bearsAGrudge) && (q.grudge(key) || q.tenth() && q.mark(key)) {
+	if q.is(refusesSome) && tenth || q.is(bearsAGrudge) && (q.grudge(key) || tenth && q.mark(key)) {
 		return queue.Receipt{}, queue.ErrFull
 	}
 	if q.is(answersBeforeCommit) {
 		time.AfterFunc(50*time.Millisecond, func() { _, _ = q.Queue.Publish(context.WithoutCancel(ctx), p) })
 		return queue.Receipt{Outcome: queue.Accepted, ID: p.Message.ID}, nil
 	}
-	return q.Queue.Publish(ctx, p)
+	r, err := q.Queue.Publish(ctx, p)
+	if err != nil && q.is(answersAfterFailure) {
+		return queue.Receipt{Outcome: queue.Accepted, ID: p.Message.ID}, nil
+	}
+	return r, err
 }
 
 // grudge reports whether the key is marked.

@@ -116,6 +116,30 @@ func (b *bystander) finish(bound time.Duration) {
 	b.ledger.Measured("seconds of the bystander's webhooks", at(90).Seconds(), slowdown*bound.Seconds())
 }
 
+// noteStalls writes into the ledger when this process stood still for so long that
+// an answer which the application gave may have come too late: that is a fault, if
+// none of the inbox.
+func noteStalls(t *testing.T, l *ledger.Ledger, long time.Duration) {
+	done := make(chan struct{})
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		ticker := time.NewTicker(long / 20)
+		defer ticker.Stop()
+		for last := time.Now(); ; last = time.Now() {
+			select {
+			case <-ticker.C:
+			case <-done:
+				return
+			}
+			if now := time.Now(); now.Sub(last) > long {
+				t.Logf("everything stood still for %v", now.Sub(last))
+				l.Fault(last, now)
+			}
+		}
+	})
+	t.Cleanup(func() { close(done); watcher.Wait() })
+}
+
 // resources are what a process must not have ever more of.
 type resources struct {
 	heap       int64

@@ -63,9 +63,10 @@ func startTraffic(t *testing.T, l *ledger.Ledger, addr, name string, senders int
 		tr.senders.Go(func() {
 			client := &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second}
 			defer client.CloseIdleConnections()
+			sizes := rand.New(rand.NewPCG(uint64(sender), 0)) // the same each time
 			for n := 0; ctx.Err() == nil; n++ {
 				id := fmt.Sprintf("%s-%d-%d", name, sender, n)
-				body := fmt.Sprintf("%s:%0*d", id, rand.IntN(2000), 0)
+				body := fmt.Sprintf("%s:%0*d", id, sizes.IntN(2000), 0)
 				tr.sendUntilAccepted(ctx, client, addr, id, body)
 			}
 		})

@@ -95,6 +95,14 @@ func (f *fickle) serve(conn net.Conn) {
 // which is why the ledger has the answered ones only.)
 func TestFaultApplicationClosesKeptConnections(t *testing.T) {
 	l := new(ledger.Ledger)
+	closesKeptConnections(t, l, rounds(50, 5000))
+	if counts := report(t, l, ledger.End{}); counts.Delivered != counts.Sent {
+		t.Errorf("that is no load: %+v", counts)
+	}
+}
+
+func closesKeptConnections(t *testing.T, l *ledger.Ledger, messages int, mutations ...string) {
+	t.Helper()
 	apps, site := make(map[string]*fickle), ""
 	for name, fault := range fickleFaults {
 		apps[name] = newFickle(t, l, fault)
@@ -109,13 +117,15 @@ func TestFaultApplicationClosesKeptConnections(t *testing.T) {
 	}
 `, name, apps[name].addr)
 	}
-	s := serve(t, site)
+	s := newServer(t)
+	s.mutations = mutations
+	s.load(site)
 	var senders sync.WaitGroup
 	for name := range apps {
 		senders.Go(func() {
 			client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
 			defer client.CloseIdleConnections()
-			for n := range rounds(50, 5000) {
+			for n := range messages {
 				key := fmt.Sprintf("%s-%d", name, n)
 				sendTo(t, l, client, "http://"+s.addr+"/"+name, key, []byte(key))
 			}
@@ -127,20 +137,22 @@ func TestFaultApplicationClosesKeptConnections(t *testing.T) {
 		failed := s.metric(fmt.Sprintf(`caddy_webhook_inbox_attempts_total{endpoint=%q,outcome="retried"}`, name))
 		l.Measured("failed attempts at an application that "+name, failed, 0)
 	}
-	if counts := report(t, l, ledger.End{}); counts.Delivered != counts.Sent {
-		t.Errorf("that is no load: %+v", counts)
-	}
 }
 
 // A message makes the application reset its connection, as if a worker of it had
 // died, while others are kept. The message goes through two of them at most before
 // its backoff, and not through all: it would end all workers at once.
 func TestFaultMessageThatBreaksConnections(t *testing.T) {
-	const kept = 8
 	l := &ledger.Ledger{Backoff: 50 * time.Millisecond}
+	breaksConnections(t, l)
+	report(t, l, ledger.End{})
+}
+
+func breaksConnections(t *testing.T, l *ledger.Ledger, mutations ...string) {
+	t.Helper()
+	const kept = 12
 	app := newApplication(t)
 	var together sync.WaitGroup
-	together.Add(kept)
 	var mu sync.Mutex
 	requests := make(map[string]int) // by the attempt that they belong to
 	app.handle = func(w http.ResponseWriter, r *http.Request, body []byte) {
@@ -168,17 +180,33 @@ func TestFaultMessageThatBreaksConnections(t *testing.T) {
 			poisons["resets"](w, r)
 		}
 	}
-	s := serve(t, retrySite(app.addr, "retry {\n backoff 100ms 100ms\n }"))
+	s := newServer(t)
+	s.mutations = mutations
+	s.load(retrySite(app.addr, "retry {\n backoff 100ms 100ms\n }"))
 	client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
 	defer client.CloseIdleConnections()
-	for n := range kept {
-		key := fmt.Sprint(n)
-		sendTo(t, l, client, "http://"+s.addr+"/", key, []byte(key))
-	}
-	s.settled("demo")
-	for _, body := range []string{"small", string(longBody)} {
-		sendTo(t, l, client, "http://"+s.addr+"/poison", body[:5], []byte(body))
+	for _, body := range [][]byte{nil, []byte("small"), longBody} {
+		together.Add(kept) // anew: after an attempt without an answer none is kept
+		for n := range kept {
+			key := fmt.Sprintf("%d before %d bytes", n, len(body))
+			sendTo(t, l, client, "http://"+s.addr+"/", key, []byte(key))
+		}
+		s.settled("demo")
+		sendTo(t, l, client, "http://"+s.addr+"/poison", fmt.Sprintf("poison of %d bytes", len(body)), body)
 		s.settled("demo")
 	}
-	report(t, l, ledger.End{})
+}
+
+// The tests before would notice an engine that delivers twice, or does not wait.
+func TestFaultBrokenConnectionsShowWhatIsBroken(t *testing.T) {
+	t.Run(deliversTwice, func(t *testing.T) {
+		l := new(ledger.Ledger)
+		closesKeptConnections(t, l, 5, deliversTwice)
+		expectBroken(t, l, ledger.End{}, ledger.Repetition)
+	})
+	t.Run(ignoresBackoff, func(t *testing.T) {
+		l := &ledger.Ledger{Backoff: 50 * time.Millisecond}
+		breaksConnections(t, l, ignoresBackoff)
+		expectBroken(t, l, ledger.End{}, ledger.Haste)
+	})
 }

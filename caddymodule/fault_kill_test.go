@@ -22,6 +22,7 @@ type killings struct {
 	server  *server
 	config  string
 	traffic []*traffic
+	before  ledger.Counts // of what happened before rest
 }
 
 func newKillings(t *testing.T, answer func(key string, attempt int) (int, time.Duration), mutations ...string) *killings {
@@ -52,6 +53,7 @@ func (k *killings) kill(now func()) {
 // until all of it is settled.
 func (k *killings) rest() {
 	k.t.Helper()
+	k.before = k.ledger.Counts()
 	startCaddy(k.t, k.server, k.config)
 	for _, tr := range k.traffic {
 		tr.finish(k.server.addr)
@@ -67,12 +69,18 @@ func TestFaultKill(t *testing.T) {
 	t.Parallel()
 	k := newKillings(t, nil)
 	random := chance(t)
-	for range rounds(20, 200) {
-		k.kill(func() { time.Sleep(upTo(random, time.Duration(rounds(100, 3000))*time.Millisecond)) })
+	for round := range rounds(20, 200) {
+		k.kill(func() {
+			if round%2 == 1 { // not in each: a kill may come before anything is accepted
+				k.accepted(20)
+			}
+			time.Sleep(upTo(random, time.Duration(rounds(100, 3000))*time.Millisecond))
+		})
 	}
 	k.rest()
 	k.measureRepetition()
-	if c := report(t, k.ledger, ledger.End{}); c.Accepted < 100 || c.Unanswered == 0 {
+	report(t, k.ledger, ledger.End{})
+	if c := k.before; c.Accepted < 100 || c.Delivered < 50 || c.Unanswered == 0 {
 		t.Errorf("that is no load: %+v", c)
 	}
 }
@@ -144,7 +152,7 @@ func slowly(string, int) (int, time.Duration) {
 	return http.StatusNoContent, 0
 }
 
-// SIGTERM ends Caddy within three seconds even if the application hangs, and
+// SIGTERM ends Caddy in time even if the application hangs, and
 // what is not delivered by then is delivered after the restart.
 func TestTerminatedProcessKeepsWhatIsUndelivered(t *testing.T) {
 	t.Parallel()
@@ -175,8 +183,8 @@ func TestTerminatedProcessKeepsWhatIsUndelivered(t *testing.T) {
 
 	began := time.Now()
 	p.end(syscall.SIGTERM)
-	if took := time.Since(began); took > slowdown*3*time.Second {
-		t.Errorf("SIGTERM took %v, want %ds at most", took, slowdown*3)
+	if took := time.Since(began); took > endTime {
+		t.Errorf("SIGTERM took %v, want %v at most", took, endTime)
 	}
 
 	close(hang)

@@ -159,7 +159,7 @@ func outage(t *testing.T, l *ledger.Ledger, app *ailing, length time.Duration, w
 	lasted := time.Since(began)
 	app.recover(t)
 	inTime(t, 10*time.Minute, "nothing waits", func() bool { return s.endpoint("demo").Waiting == 0 })
-	other.finish(500 * time.Millisecond)
+	other.finish(2 * time.Second)
 
 	app.mu.Lock()
 	defer app.mu.Unlock()

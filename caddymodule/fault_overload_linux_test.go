@@ -65,7 +65,7 @@ func overload(t *testing.T, l *ledger.Ledger, inFlight, mutation string, sending
 		l.Sent(id, []byte(id))
 		l.Answered(id, s.send("POST", "/", tokenHeader(id), id).StatusCode)
 	}
-	before, files := p.memory().anon, openFiles(p)
+	before, files := p.memory().anon, p.openFiles()
 
 	var mu sync.Mutex
 	most, waits := before, make(map[string]int)
@@ -118,7 +118,7 @@ func overload(t *testing.T, l *ledger.Ledger, inFlight, mutation string, sending
 	senders.Wait()
 	<-watched
 	rest(t, s, "demo")
-	eventually(t, "the connections are closed", func() bool { return openFiles(p) < files+50 })
+	eventually(t, "the connections are closed", func() bool { return p.openFiles() < files+50 })
 	delete(waits, "")
 	t.Logf("%.0f MiB before, %.0f MiB at most; %d times 503, with Retry-After of %v", before, most, refused, waits)
 	if refused > 50 && len(waits) < 3 {

@@ -108,6 +108,7 @@ func (p *poisoned) poison(s *server, kinds []string, concurrency, maxAttempts in
 	if err := s.tryLoad(s.caddyfile(s.brokenBy(mutations...), site)); err != nil {
 		p.t.Fatal(err)
 	}
+	noteStalls(p.t, p.ledger, poisonTimeout/4)
 	p.start(s, "/")
 	client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
 	defer client.CloseIdleConnections()

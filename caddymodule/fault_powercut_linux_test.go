@@ -55,25 +55,26 @@ func powerCut(t *testing.T, round int, fault string) *ledger.Ledger {
 	t.Helper()
 	l := new(ledger.Ledger)
 	var ready atomic.Bool
-	app := witness(t, l, unless(&ready))
-	s, disk := newServer(t), newVolatileDisk(t)
-	s.on(disk.dir)
+	app := witness(t, l, onlyIf(&ready))
+	s, volatile := newServer(t), newVolatileDisk(t)
+	s.on(volatile.dir)
 	config := s.caddyfile("", retrySite(app.addr, quickly))
 	p := startCaddy(t, s, config)
 	tr := startTraffic(t, l, s.addr, strconv.Itoa(round), 8)
 	eventually(t, "there is load", func() bool { return l.Counts().Accepted >= 50 })
 	if fault != "" {
-		p.inject([]string{fault})
+		disk := p.inject([]string{fault})
+		eventually(t, "the fault happens", func() bool { return disk.injected() > 0 })
 	}
 	time.Sleep(time.Duration(100+chance(t).IntN(rounds(100, 2000))) * time.Millisecond)
 	p.kill(l, app)
 	tr.stop()
-	disk.cut()
+	volatile.cut()
 	ready.Store(true)
 	startCaddy(t, s, config)
 	tr.finish(s.addr)
 	rest(t, s, "demo")
-	disk.release()
+	volatile.release()
 	return l
 }
 

@@ -29,6 +29,7 @@ type crowd struct {
 	cancel context.CancelFunc
 	group  sync.WaitGroup
 	own    *http.Client // of try
+	random *rand.Rand   // has the seeds of all who begin
 
 	using sync.RWMutex // held by each request that uses the secret
 
@@ -53,6 +54,7 @@ func startCrowd(t *testing.T, l *ledger.Ledger, addr, secret string) *crowd {
 		pending: make(map[string]letter),
 	}
 	t.Cleanup(c.stop)
+	c.random = chance(t)
 	for n := range 4 {
 		c.start(fmt.Sprintf("demo-%d", n), c.send("demo"))
 	}
@@ -68,13 +70,14 @@ func startCrowd(t *testing.T, l *ledger.Ledger, addr, secret string) *crowd {
 }
 
 // start has somebody do something over and over, in a connection of its own.
-func (c *crowd) start(name string, do func(client *http.Client, id string)) {
+func (c *crowd) start(name string, do func(client *http.Client, random *rand.Rand, id string)) {
+	random := rand.New(rand.NewPCG(c.random.Uint64(), 0))
 	c.group.Go(func() {
 		client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
 		defer client.CloseIdleConnections()
 		for n := 0; c.ctx.Err() == nil; n++ {
-			do(client, fmt.Sprintf("%s-%d", name, n))
-			time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond)
+			do(client, random, fmt.Sprintf("%s-%d", name, n))
+			time.Sleep(time.Duration(random.IntN(2000)) * time.Microsecond)
 		}
 	})
 }
@@ -117,13 +120,13 @@ func (c *crowd) genuine(ctx context.Context, client *http.Client, w letter) int 
 
 // send returns what sends a webhook to an endpoint until it is accepted, and one in
 // four then once more, some time later.
-func (c *crowd) send(endpoint string) func(*http.Client, string) {
+func (c *crowd) send(endpoint string) func(*http.Client, *rand.Rand, string) {
 	var again []letter
-	return func(client *http.Client, id string) {
-		w := letter{endpoint, id, fmt.Sprintf("%s:%0*d", id, rand.IntN(2000), 0)}
+	return func(client *http.Client, random *rand.Rand, id string) {
+		w := letter{endpoint, id, fmt.Sprintf("%s:%0*d", id, random.IntN(2000), 0)}
 		c.until(c.ctx, client, w)
 		if again = append(again, w); len(again) > 8 {
-			if rand.IntN(4) == 0 {
+			if random.IntN(4) == 0 {
 				c.genuine(c.ctx, client, again[0])
 			}
 			again = again[1:]
@@ -148,7 +151,7 @@ func (c *crowd) until(ctx context.Context, client *http.Client, w letter) {
 
 // ask sends a request that some generations let through to the application. Who
 // was cut off does not ask again.
-func (c *crowd) ask(client *http.Client, id string) {
+func (c *crowd) ask(client *http.Client, _ *rand.Rand, id string) {
 	c.using.RLock()
 	defer c.using.RUnlock()
 	c.ledger.Sent(id, []byte(id))
@@ -157,7 +160,7 @@ func (c *crowd) ask(client *http.Client, id string) {
 
 // forge sends a request that nobody may accept: without a token, with wrong ones,
 // and with one that was accepted by a generation before.
-func (c *crowd) forge(client *http.Client, id string) {
+func (c *crowd) forge(client *http.Client, random *rand.Rand, id string) {
 	c.mu.Lock()
 	tokens := []http.Header{
 		{}, header("X-Webhook-Token", ""), header("X-Webhook-Token", "secret-number-"),
@@ -165,14 +168,14 @@ func (c *crowd) forge(client *http.Client, id string) {
 		header("X-Webhook-Token", c.secret, "X-Webhook-Token", c.secret),
 	}
 	if n := len(c.retired); n > 0 {
-		tokens = append(tokens, header("X-Webhook-Token", c.retired[n-1]), header("X-Webhook-Token", c.retired[rand.IntN(n)]))
+		tokens = append(tokens, header("X-Webhook-Token", c.retired[n-1]), header("X-Webhook-Token", c.retired[random.IntN(n)]))
 	}
 	c.mu.Unlock()
 	endpoint := "demo"
-	if rand.IntN(3) == 0 {
-		endpoint = "guest-" + strconv.Itoa(rand.IntN(stormGuests))
+	if random.IntN(3) == 0 {
+		endpoint = "guest-" + strconv.Itoa(random.IntN(stormGuests))
 	}
-	c.request(c.ctx, client, "forger", letter{endpoint, id, "forged"}, tokens[rand.IntN(len(tokens))])
+	c.request(c.ctx, client, "forger", letter{endpoint, id, "forged"}, tokens[random.IntN(len(tokens))])
 }
 
 // use has those who send to demo use a secret. All that were sent with the one

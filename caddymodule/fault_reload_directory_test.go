@@ -23,8 +23,17 @@ import (
 // here.
 func TestFaultReloadOfTheDirectory(t *testing.T) {
 	l := new(ledger.Ledger)
+	reloadOfTheDirectory(t, l, rounds(4, 60))
+	if c := report(t, l, ledger.End{}); c.Accepted < 100 || c.Repeated > 0 {
+		t.Errorf("%+v; want at least 100 accepted, and none repeated", c)
+	}
+}
+
+func reloadOfTheDirectory(t *testing.T, l *ledger.Ledger, times int, mutations ...string) {
+	t.Helper()
 	app := witness(t, l, slowly)
 	s := newServer(t)
+	s.mutations = mutations
 	dirs := []string{s.dir, filepath.Join(filepath.Dir(s.dir), "second")}
 	taken := t.TempDir()
 	if err := os.WriteFile(filepath.Join(taken, "thesis.tex"), nil, 0o600); err != nil {
@@ -49,13 +58,16 @@ func TestFaultReloadOfTheDirectory(t *testing.T) {
 				l.Sent(id, []byte(id))
 				status = post(t.Context(), client, s.addr, id, id)
 				l.Answered(id, status)
+				if status == 0 {
+					l.Abandoned(id)
+				}
 				mu.Lock()
 				answers[status]++
 				mu.Unlock()
 			}
 		})
 	}
-	for n := range rounds(4, 60) {
+	for n := range times {
 		before := l.Counts().Accepted
 		eventually(t, "some are accepted", func() bool { return l.Counts().Accepted >= before+20 })
 		s.dir = taken
@@ -76,8 +88,8 @@ func TestFaultReloadOfTheDirectory(t *testing.T) {
 		s.load(version(3, app.addr)) // which has the highest concurrency
 		rest(t, s, "demo")
 	}
-	if c := report(t, l, ledger.End{}); c.Accepted < 100 || c.Repeated > 0 || answers[202]+answers[503]+answers[0] != sum(answers) {
-		t.Errorf("%+v, %v; want at least 100 accepted, none repeated, and no other answers than 202 and 503", c, answers)
+	if answers[202]+answers[503]+answers[0] != sum(answers) {
+		t.Errorf("%v; want no other answers than 202 and 503", answers)
 	}
 	t.Log(answers)
 }

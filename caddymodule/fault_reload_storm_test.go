@@ -20,6 +20,7 @@ import (
 //
 //	secrets of demo   0  01  1  12  2  23 …     (rotated with an overlap)
 //	routes            a  b  a  b  a  b …
+//	their transports  Caddy's for two generations, configured for two
 //	guest 0, 1, 2     there in every second, fourth and eighth generation
 //	passthrough       in every third generation
 //	directory         under one name or the other
@@ -108,6 +109,10 @@ func (st *storm) endpoint(site *strings.Builder, n int, name, verify string) {
 	if n%3 == 0 {
 		passthrough = "passthrough @asks"
 	}
+	route := st.routes[n%2].addr
+	if n%4 > 1 {
+		route = "{\n reverse_proxy " + route + " {\n transport http {\n dial_timeout 4s\n}\n}\n}"
+	}
 	fmt.Fprintf(site, `
 	webhook_inbox /%s %[1]s {
 		%s
@@ -123,7 +128,7 @@ func (st *storm) endpoint(site *strings.Builder, n int, name, verify string) {
 		}
 		deliver %s
 	}
-`, name, verify, passthrough, 10+n, 2+n%7, 1+n%4, 100+n, st.routes[n%2].addr)
+`, name, verify, passthrough, 10+n, 2+n%7, 1+n%4, 100+n, route)
 }
 
 // begin loads the first generation and lets webhooks come in.

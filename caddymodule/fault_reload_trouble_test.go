@@ -24,11 +24,21 @@ func version(n int, app string) string {
 // brings a route that works: that is tried at once, and all are delivered.
 func TestFaultReloadInAnOutage(t *testing.T) {
 	l := new(ledger.Ledger)
+	reloadInAnOutage(t, l, rounds(4, 30))
+	if c := report(t, l, ledger.End{}); c.Unavailable > 0 || c.Refused > 0 || c.Repeated > 0 {
+		t.Errorf("%+v, want none refused or repeated", c)
+	}
+}
+
+func reloadInAnOutage(t *testing.T, l *ledger.Ledger, times int, mutations ...string) {
+	t.Helper()
 	app, nobody := witness(t, l, nil), freeAddr(t)
-	s := serve(t, version(0, nobody))
+	s := newServer(t)
+	s.mutations = mutations
+	s.load(version(0, nobody))
 	tr := startTraffic(t, l, s.addr, "", 4)
 	eventually(t, "there is an outage", func() bool { return s.endpoint("demo").Outage != nil })
-	for n := range rounds(4, 30) {
+	for n := range times {
 		s.load(version(n+1, nobody))
 		if err := s.tryLoad(s.broken(version(n, app.addr))); err == nil {
 			t.Fatal("a configuration that cannot start was loaded")
@@ -39,16 +49,14 @@ func TestFaultReloadInAnOutage(t *testing.T) {
 	}
 	before := l.Counts().Accepted
 	eventually(t, "more webhooks are accepted", func() bool { return l.Counts().Accepted > before+100 })
-	began := time.Now()
 	s.load(version(0, app.addr))
-	eventually(t, "it is delivered", func() bool { return l.Counts().Delivered > 100 })
+	began := time.Now()
+	eventually(t, "it is delivered", func() bool { return l.Counts().Delivered > 0 })
 	if took := time.Since(began); took > slowdown*2*time.Second {
 		t.Errorf("the new route was tried for the first time after %v", took)
 	}
 	tr.finish(s.addr)
-	if c := judge(t, l, s, "demo"); c.Unavailable > 0 || c.Refused > 0 || c.Repeated > 0 {
-		t.Errorf("%+v, want none refused or repeated", c)
-	}
+	rest(t, s, "demo")
 }
 
 // The configuration is changed while a backlog is worked off: options change, changes
@@ -56,9 +64,19 @@ func TestFaultReloadInAnOutage(t *testing.T) {
 // Each message is delivered once.
 func TestFaultReloadInADrain(t *testing.T) {
 	l := new(ledger.Ledger)
-	app := witness(t, l, slowly)
-	s := serve(t, version(0, freeAddr(t)))
 	backlog := rounds(400, 5000)
+	reloadInADrain(t, l, backlog)
+	if c := report(t, l, ledger.End{}); c.Accepted != backlog || c.Repeated > 0 {
+		t.Errorf("%+v, want %d accepted and none repeated", c, backlog)
+	}
+}
+
+func reloadInADrain(t *testing.T, l *ledger.Ledger, backlog int, mutations ...string) {
+	t.Helper()
+	app := witness(t, l, slowly)
+	s := newServer(t)
+	s.mutations = mutations
+	s.load(version(0, freeAddr(t)))
 	for n := range backlog {
 		id := fmt.Sprint("waiting-", n)
 		l.Sent(id, []byte(id))
@@ -82,8 +100,8 @@ func TestFaultReloadInADrain(t *testing.T) {
 		}
 	}
 	s.load(version(0, app.addr))
-	if c := judge(t, l, s, "demo"); c.Accepted != backlog || c.Repeated > 0 || removed == 0 {
-		t.Errorf("%+v after %d removals, want %d accepted and none repeated", c, removed, backlog)
+	if rest(t, s, "demo"); removed == 0 {
+		t.Error("the endpoint was never taken out")
 	}
 }
 
@@ -93,12 +111,21 @@ func TestFaultReloadInADrain(t *testing.T) {
 // all of it is accepted.
 func TestFaultReloadOnAFullDisk(t *testing.T) {
 	l := new(ledger.Ledger)
+	reloadOnAFullDisk(t, l, rounds(4, 30))
+	if c := report(t, l, ledger.End{}); c.Refused > 0 || c.Repeated > 0 {
+		t.Errorf("%+v, want none refused but with 503, and none repeated", c)
+	}
+}
+
+func reloadOnAFullDisk(t *testing.T, l *ledger.Ledger, times int, mutations ...string) {
+	t.Helper()
 	app := witness(t, l, nil)
 	s := newServer(t)
+	s.mutations = mutations
 	first, second := s.dir, filepath.Join(filepath.Dir(s.dir), "second")
 	s.loadQueue("min_free_space 1000TiB", version(0, app.addr))
 	tr := startTraffic(t, l, s.addr, "", 4)
-	for n := range rounds(4, 30) {
+	for n := range times {
 		s.dir = []string{second, first}[n%2]
 		s.loadQueue(fmt.Sprintf("min_free_space %dTiB", 1000+n), version(n, app.addr))
 		if err := s.tryLoadQueue("min_free_space 64MiB", "webhook_inbox demo {\nverify token X {env.NOBODY_SET_THIS}\n}"); err == nil {
@@ -112,21 +139,28 @@ func TestFaultReloadOnAFullDisk(t *testing.T) {
 	s.loadQueue("min_free_space 64MiB", version(1, app.addr))
 	eventually(t, "some are accepted", func() bool { return l.Counts().Accepted > 50 })
 	tr.finish(s.addr)
-	if c := judge(t, l, s, "demo"); c.Refused > 0 || c.Repeated > 0 {
-		t.Errorf("%+v, want none refused but with 503, and none repeated", c)
-	}
+	rest(t, s, "demo")
 }
 
 // The limits of the queue are lowered under load until everything is refused with
 // 503, and raised again. What was refused is accepted then.
 func TestFaultReloadOfLimits(t *testing.T) {
 	l := new(ledger.Ledger)
+	reloadOfLimits(t, l, rounds(4, 40))
+	if c := report(t, l, ledger.End{}); c.Refused > 0 || c.Repeated > 0 {
+		t.Errorf("%+v, want none refused but with 503, and none repeated", c)
+	}
+}
+
+func reloadOfLimits(t *testing.T, l *ledger.Ledger, times int, mutations ...string) {
+	t.Helper()
 	app := witness(t, l, nil)
 	s := newServer(t)
+	s.mutations = mutations
 	fine := "min_free_space 64MiB"
 	s.loadQueue(fine, version(0, app.addr))
 	tr := startTraffic(t, l, s.addr, "", 4)
-	for n := range rounds(4, 40) {
+	for n := range times {
 		before := l.Counts().Unavailable
 		s.loadQueue([]string{fine + "\nmax_size 1KiB", "min_free_space 1000TiB"}[n%2], version(n, app.addr))
 		eventually(t, "some are refused", func() bool { return l.Counts().Unavailable >= before+2 })
@@ -135,7 +169,5 @@ func TestFaultReloadOfLimits(t *testing.T) {
 		eventually(t, "some are accepted", func() bool { return l.Counts().Accepted > accepted+20 })
 	}
 	tr.finish(s.addr)
-	if c := judge(t, l, s, "demo"); c.Refused > 0 || c.Repeated > 0 {
-		t.Errorf("%+v, want none refused but with 503, and none repeated", c)
-	}
+	rest(t, s, "demo")
 }

@@ -24,7 +24,8 @@ import (
 func TestFaultSignalWhileStarting(t *testing.T) {
 	t.Parallel()
 	k := signalledWhileStarting(t, rounds(10, 200))
-	if c := report(t, k.ledger, ledger.End{}); c.Accepted < 500 || c.Unanswered == 0 {
+	report(t, k.ledger, ledger.End{})
+	if c := k.before; c.Accepted < 500 || c.Attempts == 0 || c.Unanswered == 0 {
 		t.Errorf("that is no load: %+v", c)
 	}
 }
@@ -63,13 +64,13 @@ func onlyIf(works *atomic.Bool) func(string, int) (int, time.Duration) {
 }
 
 // Caddy is terminated with attempts under way and webhooks coming in. It ends
-// within three seconds, whatever it answered 202 is delivered, and, as the
-// application answers in time, nothing is delivered twice, also if it is terminated
+// in time, whatever it answered 202 is delivered, and, as the application answers in time, nothing is delivered twice, also if it is terminated
 // a second time meanwhile.
 func TestFaultTerminate(t *testing.T) {
 	t.Parallel()
 	k := terminated(t, rounds(6, 100))
-	if c := report(t, k.ledger, ledger.End{}); c.Accepted < 100 || c.Unanswered+c.Unavailable == 0 {
+	report(t, k.ledger, ledger.End{})
+	if c := k.before; c.Accepted < 100 || c.Delivered < 50 || c.Unanswered+c.Unavailable == 0 {
 		t.Errorf("that is no load: %+v", c)
 	}
 }
@@ -83,7 +84,7 @@ func terminated(t *testing.T, times int, mutations ...string) *killings {
 				time.Sleep(upTo(random, 30*time.Millisecond))
 				p.signal(syscall.SIGTERM)
 			}
-			if err := p.ended(slowdown * 3 * time.Second); err != nil {
+			if err := p.ended(endTime); err != nil {
 				t.Errorf("after SIGTERM Caddy ended with %v:\n%s", err, p.log)
 			}
 		})
@@ -98,7 +99,8 @@ func TestFaultKillWhileStopping(t *testing.T) {
 	t.Parallel()
 	k := killedWhileStopping(t, rounds(6, 200))
 	k.measureRepetition()
-	if c := report(t, k.ledger, ledger.End{}); c.Accepted < 100 {
+	report(t, k.ledger, ledger.End{})
+	if c := k.before; c.Accepted < 100 || c.Delivered < 50 || c.Unanswered == 0 {
 		t.Errorf("that is no load: %+v", c)
 	}
 }
@@ -144,8 +146,9 @@ func (k *killings) accepted(n int) {
 func TestFaultSignalInMidBatch(t *testing.T) {
 	t.Parallel()
 	k := signalledInMidBatch(t, rounds(6, 200))
-	if c := report(t, k.ledger, ledger.End{}); c.Unanswered == 0 {
-		t.Errorf("all are answered: no batch was interrupted: %+v", c)
+	report(t, k.ledger, ledger.End{})
+	if c := k.before; c.Accepted == 0 || c.Unanswered == 0 {
+		t.Errorf("no batch was interrupted: %+v", c)
 	}
 }
 
@@ -228,7 +231,7 @@ func terminatedInAnOutage(t *testing.T, times int, mutations ...string) *killing
 	k.ledger.Backoff = 0 // an outage ends all waiting
 	for range times {
 		k.terminate(0, func(p *process) {
-			if err := p.ended(slowdown * 3 * time.Second); err != nil {
+			if err := p.ended(endTime); err != nil {
 				t.Errorf("after SIGTERM Caddy ended with %v:\n%s", err, p.log)
 			}
 		})

@@ -81,7 +81,8 @@ func needStrace(t testing.TB) {
 // injected is how many calls were tampered with.
 func (tr *tracer) injected() int {
 	tr.t.Helper()
-	return strings.Count(tr.read(tr.calls), "INJECTED")
+	calls := tr.read(tr.calls)
+	return strings.Count(calls, "(INJECTED)") + strings.Count(calls, "(DELAYED)")
 }
 
 func (tr *tracer) read(name string) string {
@@ -124,5 +125,6 @@ func (s *server) startFails(caddyfile string, faults ...string) string {
 	if err := cmd.Wait(); err == nil || !late.Stop() {
 		s.t.Errorf("Caddy runs on a disk that fails:\n%s", &said)
 	}
+	(&process{server: s, log: &said}).healthy()
 	return said.String()
 }

@@ -4,6 +4,7 @@ package caddymodule
 
 import (
 	"runtime"
+	"sync"
 	"sync/atomic"
 )
 
@@ -15,7 +16,7 @@ import (
 // less than to receive one of the bodies.
 type garbage struct {
 	bytes      atomic.Int64
-	collecting atomic.Bool
+	collecting sync.Mutex
 }
 
 const (
@@ -36,12 +37,17 @@ func (g *garbage) leave(n int) {
 }
 
 // collect collects what was left, if that is much. It is for who is about to need
-// memory for a large body, so that no answer waits for it.
+// memory for a large body, so that no answer waits for it. If it takes so long that
+// as much is left meanwhile, on a busy machine, they all wait.
 func (g *garbage) collect() {
-	if g.bytes.Load() < muchGarbage || !g.collecting.CompareAndSwap(false, true) {
+	if g.bytes.Load() < muchGarbage {
 		return
 	}
-	defer g.collecting.Store(false)
+	g.collecting.Lock()
+	defer g.collecting.Unlock()
+	if g.bytes.Load() < muchGarbage {
+		return // somebody else has
+	}
 	g.bytes.Store(0)
 	runtime.GC()
 }

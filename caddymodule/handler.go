@@ -134,7 +134,6 @@ type Handler struct {
 	server       *caddyhttp.Server
 	fingerprint  fingerprint
 	refusals     *[outcomes]rate.Sometimes // that are logged
-	memory       *budget                   // of the bodies being received
 	deadlines    *moments                  // of commits
 	counters     *atomic.Pointer[receivedCounters]
 	app          *App
@@ -192,6 +191,7 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 	if err := h.Deliver.Provision(ctx); err != nil {
 		return fmt.Errorf("setting up deliver: %w", err)
 	}
+	boundWrites(h.Deliver, time.Duration(h.AttemptTimeout))
 	sendWhole(h.Deliver)
 	h.chain = &deliveryRoute{Handler: h.Deliver.Compile(endOfRoute), routes: h.Deliver}
 	if err := h.loadPassthrough(ctx); err != nil {
@@ -209,7 +209,6 @@ func (h *Handler) provision(ctx caddy.Context) (err error) {
 		return err
 	}
 	h.app = app.(*App)
-	h.memory = newBudget(h.app.MaxInFlight / 2)
 	h.deadlines = new(moments)
 	h.counters = new(atomic.Pointer[receivedCounters])
 	return h.app.register(h)

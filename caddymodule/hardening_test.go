@@ -4,7 +4,9 @@ package caddymodule_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -113,11 +115,19 @@ func TestAttackRequestSmuggling(t *testing.T) {
 			if _, err := io.WriteString(conn, request); err != nil {
 				t.Fatal(err)
 			}
-			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			r := bufio.NewReader(conn)
+			resp, err := http.ReadResponse(r, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			resp.Body.Close()
+			// What Caddy has not read yet would be a request of its own.
+			if err := errors.Join(conn.(*net.TCPConn).CloseWrite(), conn.SetDeadline(time.Now().Add(patience))); err != nil {
+				t.Fatal(err)
+			}
+			if more, _ := io.ReadAll(r); bytes.Contains(more, []byte("HTTP/")) {
+				t.Errorf("there was another answer: %q", more)
+			}
 			accepted := resp.StatusCode == http.StatusAccepted
 			if !accepted && resp.StatusCode != http.StatusBadRequest && resp.StatusCode != http.StatusNotImplemented {
 				t.Errorf("status %d", resp.StatusCode)
@@ -135,13 +145,15 @@ func TestAttackRequestSmuggling(t *testing.T) {
 			}
 		})
 	}
+	s.settled("demo")
+	app.none()
 }
 
 // An attacker opens many connections, announces the largest body on each, and
 // sends nothing, or a byte.
 func TestAttackSlowBodies(t *testing.T) {
 	app := newApplication(t)
-	s := serve(t, dedupeSite(app.addr, "verify none\n dedupe off\n read_timeout 1s"))
+	s := serve(t, dedupeSite(app.addr, "verify none\n dedupe off\n read_timeout 3s"))
 	const attackers = 100
 	var conns []net.Conn
 	var readers []*bufio.Reader
@@ -187,6 +199,61 @@ func TestAttackSlowBodies(t *testing.T) {
 	app.none()
 }
 
+// An attacker knows one endpoint, which is in two servers, and has its bodies stall in
+// both, before and after a reload. It takes half of the memory for bodies and no more,
+// and the other endpoint has room.
+func TestAttackBodiesOfOneEndpoint(t *testing.T) {
+	app := newApplication(t)
+	s := newServer(t)
+	second := freeAddr(t)
+	load := func(generation int) {
+		t.Helper()
+		site := ""
+		for _, name := range []string{"one", "two"} {
+			site += fmt.Sprintf("webhook_inbox /%s %[1]s {\nverify none\ndedupe off\nread_timeout 1m\ndeliver {\nheader X-Generation %d\nreverse_proxy %s\n}\n}\n", name, generation, app.addr)
+		}
+		config := s.caddyfile("webhook_inbox {\n queue badger "+s.dir+" {\n min_free_space 64MiB\n }\n max_in_flight 600KiB\n}", site)
+		_, port, _ := strings.Cut(second, ":")
+		both := strings.Replace(config, "http://"+s.port()+" {", "http://"+s.port()+", http://:"+port+" {", 1)
+		if err := s.tryLoad(both); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(status int, url string) {
+		t.Helper()
+		resp, err := http.Post("http://"+url, "", strings.NewReader(strings.Repeat("x", 100<<10)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != status {
+			t.Errorf("POST %s is answered %d, want %d", url, resp.StatusCode, status)
+		}
+	}
+	load(1)
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST /one HTTP/1.1\r\nHost: h\r\nContent-Length: 8388608\r\n\r\n"+strings.Repeat("x", 200<<10)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "most of the half is taken", func() bool { return s.metric("caddy_webhook_inbox_receiving_bytes") == 256<<10 })
+	for generation := 1; generation <= 2; generation++ {
+		load(generation)
+		for _, addr := range []string{s.addr, second} {
+			expect(http.StatusServiceUnavailable, addr+"/one")
+			expect(http.StatusAccepted, addr+"/two")
+		}
+	}
+	conn.Close()
+	eventually(t, "the memory is given back", func() bool { return s.metric("caddy_webhook_inbox_receiving_bytes") == 0 })
+	expect(http.StatusAccepted, second+"/one")
+	s.settled("two")
+	s.settled("one")
+}
+
 // An attacker without credentials cannot make Caddy read what he sends.
 func TestAttackUnverifiedBodies(t *testing.T) {
 	app := newApplication(t)
@@ -196,16 +263,15 @@ func TestAttackUnverifiedBodies(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: h\r\nX-Webhook-Token: wrong\r\nContent-Length: 8388608\r\nExpect: 100-continue\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		t.Fatalf("%v, %v, want 401 before the body", resp, err)
-	}
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("the refusal took %v", took)
 	}
 }
 
@@ -215,11 +281,12 @@ func TestAttackHeaderFlood(t *testing.T) {
 	const head = "POST / HTTP/1.1\r\nHost: h\r\nX-Webhook-Token: secret-token\r\nX-Webhook-Id: 1\r\nContent-Length: 1\r\n"
 	s.raw(t, 431, head+"X-Long: "+strings.Repeat("x", 2<<20)+"\r\n\r\nx")
 	s.raw(t, 431, head+strings.Repeat("X-Many: x\r\n", 200_000)+"\r\nx")
-	app.none()
 	s.raw(t, 202, head+strings.Repeat("X-Many: x\r\n", 1000)+"\r\nx")
 	if n := len(app.next().Header["X-Many"]); n != 1000 {
 		t.Errorf("%d of 1000 values were delivered", n)
 	}
+	s.settled("demo")
+	app.none()
 }
 
 // An attacker repeats a field that is signed, or identifies, so that Caddy and
@@ -243,9 +310,12 @@ func TestAttackRepeatedFields(t *testing.T) {
 			}
 		}
 	}
+	s.expect(202, "POST", "/", standardHeader("genuine", now, "x"), "x")
+	if id := app.next().Header.Get("Svix-Id"); id != "genuine" {
+		t.Errorf("the webhook with id %q was delivered", id)
+	}
+	s.settled("demo")
 	app.none()
-	s.expect(202, "POST", "/", standardHeader("1", now, "x"), "x")
-	app.next()
 }
 
 // All refusals of credentials look the same to who is refused.

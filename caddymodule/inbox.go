@@ -43,8 +43,9 @@ type inbox struct {
 	log     *zap.Logger // follows the newest generation's
 	logTo   *followingCore
 	metrics *metrics
-	memory  budget // of all bodies being received
-	passing budget // and of those that are passed through, which is half of it
+	memory  budget  // of all bodies being received
+	own     budgets // and of those of each endpoint, which are half of it
+	passing budget  // and of those that are passed through, which is too
 	garbage garbage
 
 	// queue is nil until the engine could be opened.
@@ -246,6 +247,9 @@ func (in *inbox) apply() {
 		in.allow(newest.MaxInFlight)
 		if q := in.queue.Load(); q != nil {
 			newest.engine.Configure(*q)
+			if q, ok := (*q).(flightBound); ok {
+				q.SetMaxInFlight(newest.MaxInFlight)
+			}
 		}
 	}
 	for name, d := range in.dispatchers {
@@ -271,10 +275,15 @@ func (in *inbox) apply() {
 	}
 }
 
-// allow sets how much memory bodies may take. Those that are passed through wait
-// for an application that may be slow, so that they must leave room for others.
+// A flightBound is a queue that bounds what large messages in flight take of memory.
+type flightBound interface{ SetMaxInFlight(bytes int64) }
+
+// allow sets how much memory bodies may take. Those of one endpoint must leave room
+// for others, and so must those that are passed through, which wait for an application
+// that may be slow.
 func (in *inbox) allow(bytes int64) {
 	in.memory.limit.Store(bytes)
+	in.own.allow(bytes / 2)
 	in.passing.limit.Store(bytes / 2)
 }
 

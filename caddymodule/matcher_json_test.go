@@ -124,6 +124,7 @@ func TestMatcherBeforeAnInbox(t *testing.T) {
 	s.expect(401, "POST", "/", githubHeader("2", `{"a":1}`), `{"a":2}`)
 	s.raw(t, 400, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nX-Hub-Signature-256: "+
 		githubHeader("2", "x").Get("X-Hub-Signature-256")+"\r\n\r\nno chunk\r\n")
+	s.settled("demo")
 	app.none()
 }
 
@@ -165,6 +166,7 @@ func TestMatcherAndPlaceholdersInDelivery(t *testing.T) {
 	if d := rest.next(); d.Body != other {
 		t.Errorf("delivered %q", d.Body)
 	}
+	s.settled("demo")
 	billing.none()
 	rest.none()
 }

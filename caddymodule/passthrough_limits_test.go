@@ -196,6 +196,7 @@ func TestPassthroughKeepsTheLimits(t *testing.T) {
 	s.expect(425, "POST", "/", early, challenge)
 	s.raw(t, 408, fmt.Sprintf("POST / HTTP/1.1\r\nHost: h\r\nX-Hub-Signature-256: %s\r\nContent-Length: %d\r\n\r\n%s",
 		h.Get("X-Hub-Signature-256"), len(challenge), challenge[:10]))
+	s.settled("demo")
 	app.none()
 }
 

@@ -170,6 +170,7 @@ func TestPassthroughWithSeveralMatchers(t *testing.T) {
 			t.Errorf("delivered %s %q, want %s %q", d.Method, d.Body, r.method, r.body)
 		}
 	}
+	s.settled("demo")
 	app.none()
 }
 

@@ -88,11 +88,23 @@ func launchCaddy(t testing.TB, s *server, caddyfile string) *process {
 	go func() { p.exit <- p.cmd.Wait() }()
 	t.Cleanup(func() {
 		p.end(syscall.SIGKILL)
+		p.healthy()
 		if log := p.log.Bytes(); t.Failed() {
 			t.Logf("the end of what Caddy said: %s", log[max(0, len(log)-1000):])
 		}
 	})
 	return p
+}
+
+// healthy reports what the runtime of a process that has ended said of its faults:
+// its status does not tell after a kill.
+func (p *process) healthy() {
+	p.t.Helper()
+	for _, fault := range []string{"DATA RACE", "panic", "fatal error: "} {
+		if _, after, found := bytes.Cut(p.log.Bytes(), []byte(fault)); found {
+			p.t.Errorf("Caddy said %q:%s", fault, after[:min(len(after), 3000)])
+		}
+	}
 }
 
 // end sends a signal, unless the process has ended, and waits for its end.

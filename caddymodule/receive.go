@@ -24,7 +24,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		h.notOpen(w, r, err)
 		return nil
 	}
-	body := bodyReader{own: h.memory, shared: &in.memory, garbage: &in.garbage, limit: h.MaxBody, timeout: time.Duration(h.ReadTimeout)}
+	body := bodyReader{own: in.own.get(h.Endpoint), shared: &in.memory, garbage: &in.garbage, limit: h.MaxBody, timeout: time.Duration(h.ReadTimeout)}
 	defer body.release()
 	v, refused := h.admit(in, w, r, &body)
 	if refused.outcome == accepted && !h.answersAtOnce(in, w, r, v) {

@@ -63,6 +63,7 @@ func TestFailedReloadChangesNothing(t *testing.T) {
 	}
 	s.expect(202, "POST", "/", tokenHeader("1"), "x")
 	app.next()
+	s.settled("demo")
 	other.none()
 }
 

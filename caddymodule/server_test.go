@@ -31,6 +31,10 @@ import (
 // is only ever used up by a failure.
 const patience = 20 * time.Second
 
+// endTime is how long Caddy may take to end: three seconds for deliveries, which an
+// application that hangs would take up, and ten for a queue on a slow disk.
+const endTime = 13 * time.Second
+
 // server is the Caddy of this process. There can be one at a time, so tests that
 // run it are not parallel.
 type server struct {
@@ -38,6 +42,8 @@ type server struct {
 	dir  string // of the queue
 	addr string // of the sites
 	sock string // of the admin API
+
+	mutations []string // of the engine
 }
 
 // newServer returns a Caddy that is not running yet.
@@ -91,7 +97,7 @@ func (s *server) tryLoad(caddyfile string) error {
 // caddyfile returns a whole Caddyfile with the global options that tests need.
 func (s *server) caddyfile(options, site string) string {
 	if !strings.Contains(options, "webhook_inbox") {
-		options += "\n\twebhook_inbox {\n\t\tqueue badger " + s.dir + " {\n\t\t\tmin_free_space 64MiB\n\t\t}\n\t}"
+		options += "\n\twebhook_inbox {\n\t\tqueue " + s.engine() + " {\n\t\t\tmin_free_space 64MiB\n\t\t}\n\t}"
 	}
 	return fmt.Sprintf(`{
 	admin unix/%s

@@ -31,7 +31,7 @@ func (s *server) loadQueue(options, site string) {
 
 func (s *server) tryLoadQueue(options, site string) error {
 	s.t.Helper()
-	return s.tryLoad(s.caddyfile("webhook_inbox {\n queue badger "+s.dir+" {\n "+options+"\n }\n }", site))
+	return s.tryLoad(s.caddyfile("webhook_inbox {\n queue "+s.engine()+" {\n "+options+"\n }\n }", site))
 }
 
 // twoEndpoints has the endpoints a and b, which erase what is delivered.
@@ -137,9 +137,13 @@ func TestKeptMessagesMakeRoom(t *testing.T) {
 // limit is lowered.
 func TestDiskThatIsFullAtStart(t *testing.T) {
 	app := newApplication(t)
-	s := newServer(t)
+	s := newLogged(t)
 	site := "handle /alive {\n respond 204\n }\n" + fmt.Sprintf(tokenSite, app.addr)
-	s.loadQueue("min_free_space 1000TiB", site)
+	s.loadLogged("WARN", "webhook_inbox {\n queue "+s.engine()+" {\n min_free_space 1000TiB\n }\n }", site)
+	if said := s.entries("the queue cannot be opened yet"); len(said) != 1 || said[0]["level"] != "error" ||
+		!strings.Contains(fmt.Sprint(said[0]["error"]), s.dir) || !strings.Contains(fmt.Sprint(said[0]["error"]), "too little free space") {
+		t.Errorf("the log does not say why nothing is accepted: %v", said)
+	}
 	s.expect(204, "GET", "/alive", nil, "")
 	resp := s.expect(503, "POST", "/", tokenHeader("1"), "x")
 	if resp.Header.Get("Retry-After") == "" {
@@ -310,7 +314,7 @@ func TestQueueIsClosedWithCaddy(t *testing.T) {
 		if err := caddy.Stop(); err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(began); took > 3*time.Second {
+		if took := time.Since(began); took > endTime {
 			t.Errorf("stopping took %v", took)
 		}
 	}

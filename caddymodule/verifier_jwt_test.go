@@ -74,6 +74,7 @@ func TestJWTOfTheBody(t *testing.T) {
 			t.Errorf("delivered %q, want %q", d.Body, want)
 		}
 	}
+	s.settled("demo")
 	app.none()
 }
 

@@ -4,8 +4,15 @@ package caddymodule
 
 import (
 	"bytes"
+	"context"
+	"crypto/tls"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptrace"
+	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -29,7 +36,7 @@ func sendWhole(routes caddyhttp.RouteList) {
 				sendWhole(handler.Routes)
 			case *reverseproxy.Handler:
 				if transport, ok := handler.Transport.(*reverseproxy.HTTPTransport); ok && !busy(handler) {
-					handler.Transport = wholeSender{transport}
+					handler.Transport = wholeSender{takeOver(transport)}
 				}
 			}
 		}
@@ -43,18 +50,90 @@ func busy(proxy *reverseproxy.Handler) bool {
 	return checks != nil && checks.Active != nil && checks.Active.IsEnabled()
 }
 
-// wholeSender is the transport of a proxy that sends small bodies whole.
+// takeOver returns the transport, so that who configured it finds nothing any more to
+// clean up: Caddy would do it while attempts are under way, and [deliveryRoute] waits.
+func takeOver(transport *reverseproxy.HTTPTransport) *reverseproxy.HTTPTransport {
+	taken := *transport
+	transport.Transport = nil
+	return &taken
+}
+
+// wholeSender is the transport of a proxy that sends small bodies whole, and repeats
+// no request more than once.
 type wholeSender struct{ *reverseproxy.HTTPTransport }
 
 // RoundTrip implements [http.RoundTripper].
 func (s wholeSender) RoundTrip(r *http.Request) (*http.Response, error) {
 	d, ok := r.Context().Value(deliveredKey{}).(*delivered)
-	if !ok || r.Body == nil || r.ContentLength <= 0 || r.ContentLength > wholeLimit {
+	if !ok {
 		return s.HTTPTransport.RoundTrip(r)
 	}
-	whole := *r
-	whole.Body, whole.GetBody = d.readWhole(r.Body, r.ContentLength).again(d.repeat)
-	return s.HTTPTransport.RoundTrip(&whole)
+	empty := r.Body == nil || r.Body == http.NoBody
+	if !empty && r.ContentLength > 0 && r.ContentLength <= wholeLimit {
+		whole := *r
+		whole.Body, whole.GetBody = d.readWhole(r.Body, r.ContentLength).again(d.repeat)
+		r = &whole
+	} else if !empty {
+		guarded := *r
+		guarded.Body = &guardedBody{ReadCloser: r.Body}
+		r = &guarded
+	}
+	if empty || s.TLS != nil || slices.Contains(s.Versions, "h2c") {
+		return s.countRepeats(r, d)
+	}
+	return s.HTTPTransport.RoundTrip(r)
+}
+
+// countRepeats sends a request whose repetitions the body does not tell: Go's transport
+// repeats one without a body as often as it likes, and in HTTP/2 it asks for the body
+// once more than it sends it.
+func (s wholeSender) countRepeats(r *http.Request, d *delivered) (*http.Response, error) {
+	d.counted.Store(true)
+	ctx, stop := context.WithCancelCause(r.Context()) // which ends with the attempt
+	var written atomic.Bool                           // since there was the last connection
+	resp, err := s.HTTPTransport.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteHeaders: func() { written.Store(true) },
+		GotConn: func(got httptrace.GotConnInfo) {
+			if !written.Swap(false) || d.repeats.Add(1) == 1 {
+				return
+			}
+			stop(errRepeated)
+			if !s.multiplexes(got.Conn) { // in HTTP/1 it would still be written
+				got.Conn.Close()
+			}
+		},
+	})))
+	if err != nil && context.Cause(ctx) == errRepeated {
+		err = errRepeated
+	}
+	return resp, err
+}
+
+// guardedBody is a body that HTTP/2 may close while it is read, which the one that a
+// proxy makes does not bear.
+type guardedBody struct {
+	mu sync.Mutex
+	io.ReadCloser
+}
+
+func (b *guardedBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ReadCloser.Read(p)
+}
+
+func (b *guardedBody) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ReadCloser.Close()
+}
+
+// multiplexes reports whether the connection speaks HTTP/2.
+func (s wholeSender) multiplexes(conn net.Conn) bool {
+	if conn, ok := conn.(*tls.Conn); ok {
+		return conn.ConnectionState().NegotiatedProtocol == "h2"
+	}
+	return slices.Contains(s.Versions, "h2c")
 }
 
 // read is what was read of a body in order to send it whole. A proxy that finds
