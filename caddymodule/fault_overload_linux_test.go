@@ -29,6 +29,7 @@ import (
 // answered 503 is told when to come again, is accepted then, and whatever was
 // accepted is delivered.
 func TestFaultOverload(t *testing.T) {
+	t.Parallel()
 	l := new(ledger.Ledger)
 	refused := overload(t, l, "32MiB", "", 64)
 	report(t, l, ledger.End{})
@@ -39,6 +40,7 @@ func TestFaultOverload(t *testing.T) {
 
 // Without a bound twice that load takes so much memory that the ledger says so.
 func TestFaultOverloadWithoutABound(t *testing.T) {
+	t.Parallel()
 	needsMemory(t)
 	l := new(ledger.Ledger)
 	overload(t, l, "8GiB", "", 128)
@@ -47,6 +49,7 @@ func TestFaultOverloadWithoutABound(t *testing.T) {
 
 // An engine that accepts, under overload, what it does not store loses messages.
 func TestFaultOverloadLoses(t *testing.T) {
+	t.Parallel()
 	l := new(ledger.Ledger)
 	overload(t, l, "32MiB", "loses", 64)
 	expectBroken(t, l, ledger.End{}, ledger.Loss)

@@ -4,6 +4,7 @@ package caddymodule_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -26,7 +27,13 @@ func (p *process) post(path, caddyfile string) (int, string) {
 			return new(net.Dialer).DialContext(ctx, "unix", p.sock)
 		},
 	}}
-	resp, err := client.Post("http://localhost"+path, "text/caddyfile", strings.NewReader(caddyfile))
+	send := func() (*http.Response, error) {
+		return client.Post("http://localhost"+path, "text/caddyfile", strings.NewReader(caddyfile))
+	}
+	resp, err := send()
+	for tries := 1; errors.Is(err, io.EOF) && tries < 5; tries++ { // as in admin
+		resp, err = send()
+	}
 	if err != nil {
 		return 0, err.Error()
 	}

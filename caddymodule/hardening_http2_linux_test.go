@@ -163,6 +163,7 @@ var overHTTP2 = bodyAttack{
 // Few connections have many streams with slow and endless bodies and such as are reset
 // in the middle, again and again. Memory stays within its bound, and others are served.
 func TestAttackManyStreamsOfHTTP2(t *testing.T) {
+	t.Parallel()
 	l := new(ledger.Ledger)
 	attackWithBodies(t, l, overHTTP2, "16MiB", rounds(8, 40), 0)
 	report(t, l, ledger.End{})
@@ -170,6 +171,7 @@ func TestAttackManyStreamsOfHTTP2(t *testing.T) {
 
 // Without a bound the same attack takes so much that the ledger says so.
 func TestAttackManyStreamsOfHTTP2WithoutABound(t *testing.T) {
+	t.Parallel()
 	needsMemory(t)
 	l := new(ledger.Ledger)
 	attackWithBodies(t, l, overHTTP2, "8GiB", 8, 250<<20)

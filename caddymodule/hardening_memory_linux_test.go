@@ -49,6 +49,7 @@ func (s *server) inFlight(most string) string {
 // or announced, with credentials or without. Memory stays within its bound, others
 // are served meanwhile and lose nothing, and what the attackers held is given back.
 func TestAttackSlowAndEndlessBodies(t *testing.T) {
+	t.Parallel()
 	l := new(ledger.Ledger)
 	attackWithBodies(t, l, overHTTP1, "16MiB", rounds(200, 2000), 0)
 	report(t, l, ledger.End{})
@@ -56,6 +57,7 @@ func TestAttackSlowAndEndlessBodies(t *testing.T) {
 
 // Without a bound the same attack takes so much that the ledger says so.
 func TestAttackSlowAndEndlessBodiesWithoutABound(t *testing.T) {
+	t.Parallel()
 	needsMemory(t)
 	l := new(ledger.Ledger)
 	attackWithBodies(t, l, overHTTP1, "8GiB", 200, 150<<20)
@@ -233,6 +235,7 @@ func endlessChunks(ctx context.Context, conn net.Conn) error {
 // attacker goes on sending is not read: Argo Workflows kept all of it before it looked
 // at the signature (CVE-2026-42294). Without credentials none of it is read.
 func TestAttackBodyOf10GB(t *testing.T) {
+	t.Parallel()
 	app := newApplication(t)
 	s := newServer(t)
 	p := startCaddy(t, s, s.caddyfile(s.inFlight("64MiB"), memorySite(app.addr, "8MiB")))

@@ -6,11 +6,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,6 +40,10 @@ func TestMain(m *testing.M) {
 		os.Args = append([]string{"caddy"}, strings.Split(args, "\n")...)
 		caddycmd.Main()
 		return
+	}
+	// Most of what runs in parallel waits for processes.
+	if err := flag.Set("test.parallel", strconv.Itoa(max(4, runtime.GOMAXPROCS(0)))); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }

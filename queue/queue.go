@@ -143,7 +143,8 @@ type Receiver interface {
 	// The message is the caller's until it settles the delivery, for the given
 	// lease at least; after that an engine shared by several processes may hand
 	// it out again. A message is handed out only if it is as it was published:
-	// one that was damaged on disk is buried instead, as corrupt.
+	// one that was damaged on disk is buried instead, as corrupt, or as unreadable
+	// if the disk may read it again.
 	Receive(ctx context.Context, endpoint string, lease time.Duration) (Delivery, error)
 
 	// Probe is Receive for an endpoint in an outage: it picks any one waiting

@@ -93,7 +93,7 @@ func (s *soak) measure() {
 		s.ledger.Measured("MiB of heap", heap, 150+1500*turn+8*keys)
 	}
 	s.ledger.Measured("MiB of journal", journal, 16)
-	s.ledger.Measured("MiB of tables", tables, 16+1000*turn+160*keys)
+	s.ledger.Measured("MiB of tables", tables, 16+1000*turn+250*keys)
 	s.ledger.Measured("messages wanted", float64(s.q.wanted.total()), 0)
 	s.ledger.Measured("goroutines", float64(runtime.NumGoroutine()), 1000)
 	if files, err := os.ReadDir("/proc/self/fd"); err == nil {
