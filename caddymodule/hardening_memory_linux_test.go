@@ -245,8 +245,8 @@ func TestAttackBodyOf10GB(t *testing.T) {
 		status int
 		most   int64 // of 10 GB that can be sent, with what is in buffers of the system
 	}
-	tooLarge := attack{badBodies[3].head, http.StatusRequestEntityTooLarge, 32 << 20}
-	unknown := attack{badBodies[4].head, http.StatusUnauthorized, 24 << 20}
+	tooLarge := attack{badBodies[3].head, http.StatusRequestEntityTooLarge, 64 << 20}
+	unknown := attack{badBodies[4].head, http.StatusUnauthorized, 64 << 20}
 	cases, unheard := []attack{tooLarge, unknown, tooLarge, unknown}, 0
 	for _, c := range cases {
 		conn, err := net.Dial("tcp", s.addr)
