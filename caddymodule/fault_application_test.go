@@ -17,11 +17,6 @@ import (
 	"github.com/caddy-webhook-inbox/inbox/queue/queuetest/ledger"
 )
 
-// few is how many goroutines and files more than before there may be: connections to
-// a bystander are kept, and have some on both sides. What faults left behind would be
-// more, because there are dozens of them.
-const few = 20
-
 // rogueTimeout is the attempt_timeout of what a rogue lets end by it, and
 // rogueBackoff the shortest delay after that.
 const (
@@ -243,12 +238,13 @@ func attack(t *testing.T, l *ledger.Ledger, faults []rogueFault, mutations ...st
 	if len(mutations) > 0 {
 		return
 	}
+	other.app.hangUp() // a connection that is kept has goroutines on both sides
 	now := takeResources()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline) && now.goroutines > before.goroutines+few; now = takeResources() {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline) && now.goroutines > before.goroutines+5; now = takeResources() {
 		time.Sleep(5 * time.Millisecond)
 	}
-	l.Measured("goroutines", float64(now.goroutines), float64(before.goroutines+few))
-	l.Measured("open files", float64(now.files), float64(before.files+rounds(few, 2*few))) // the engine's too
+	l.Measured("goroutines", float64(now.goroutines), float64(before.goroutines+5))
+	l.Measured("open files", float64(now.files), float64(before.files+rounds(5, 40))) // the engine's too
 }
 
 // Whatever an application does with an attempt, the attempt ends in its time,

@@ -126,11 +126,11 @@ func attackWithFrames(t *testing.T, l *ledger.Ledger, faults []frameFault, mutat
 		l.Measured("connections to "+r.fault.name+" that outlive its endpoint", float64(r.open()), 0)
 	}
 	now := takeResources()
-	for deadline := time.Now().Add(patience / 4); time.Now().Before(deadline) && now.goroutines > before.goroutines+few; now = takeResources() {
+	for deadline := time.Now().Add(patience / 4); time.Now().Before(deadline) && now.goroutines > before.goroutines+5; now = takeResources() {
 		time.Sleep(5 * time.Millisecond)
 	}
-	l.Measured("goroutines", float64(now.goroutines), float64(before.goroutines+few))
-	l.Measured("open files", float64(now.files), float64(before.files+rounds(few, 2*few))) // the engine's too
+	l.Measured("goroutines", float64(now.goroutines), float64(before.goroutines+5))
+	l.Measured("open files", float64(now.files), float64(before.files+rounds(5, 40))) // the engine's too
 }
 
 // open returns how many connections are open.

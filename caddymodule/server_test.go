@@ -276,6 +276,7 @@ type delivery struct {
 
 // application is what webhooks are delivered to.
 type application struct {
+	hangUp func() // closes the connections to it
 	t      *testing.T
 	addr   string
 	status atomic.Int64 // that it answers
@@ -295,7 +296,7 @@ func newApplication(t *testing.T) *application {
 	srv.Config.ConnState = a.connected
 	srv.Start()
 	t.Cleanup(srv.Close)
-	a.addr = srv.Listener.Addr().String()
+	a.addr, a.hangUp = srv.Listener.Addr().String(), srv.CloseClientConnections
 	return a
 }
 
