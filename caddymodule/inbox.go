@@ -4,12 +4,9 @@ package caddymodule
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -19,15 +16,6 @@ import (
 
 // inboxes holds the open queues by their engines' keys, across configurations.
 var inboxes = caddy.NewUsagePool()
-
-const (
-	// reopenAfter is how often an engine is tried that could not be opened yet.
-	reopenAfter = 5 * time.Second
-
-	// drainFor bounds how long closing waits for attempts to end: the two seconds
-	// that a dispatcher gives them, and a moment to settle.
-	drainFor = 2500 * time.Millisecond
-)
 
 // inbox is a queue with the dispatchers that work on it. It outlives
 // configurations: each one attaches itself, and the newest that has an endpoint
@@ -105,76 +93,6 @@ func (in *inbox) release() error {
 	return err
 }
 
-func openInbox(a *App) (*inbox, error) {
-	in := &inbox{
-		key:         a.engine.Key(),
-		metrics:     newMetrics(),
-		dispatchers: make(map[string]*dispatching),
-		ending:      make(map[string]<-chan struct{}),
-		replaced:    make(chan struct{}, 1),
-	}
-	in.allow(a.MaxInFlight)
-	in.logTo = newFollowingCore(a.log)
-	in.log = zap.New(in.logTo)
-	in.stopped, in.stop = context.WithCancel(context.Background())
-
-	q, err := a.engine.Open(in, in.log)
-	switch {
-	case err == nil:
-		in.opened(q)
-	case errors.Is(err, ErrNotYet):
-		in.log.Error("the queue cannot be opened yet: webhooks are answered 503 until it is", zap.Error(err))
-		in.running.Go(in.reopen)
-	default:
-		in.stop()
-		return nil, err // which says what was being opened
-	}
-	return in, nil
-}
-
-// reopen tries until the queue is open, or the inbox is closed.
-func (in *inbox) reopen() {
-	said := ""
-	for {
-		select {
-		case <-in.stopped.Done():
-			return
-		case <-in.replaced:
-		case <-time.After(reopenAfter):
-		}
-		opened, err := in.tryAgain()
-		if opened {
-			return
-		}
-		if err != nil && err.Error() != said {
-			in.log.Error("opening the queue", zap.Error(err))
-			said = err.Error()
-		}
-	}
-}
-
-// tryAgain tries to open the queue as the newest configuration says.
-func (in *inbox) tryAgain() (opened bool, err error) {
-	newest := in.newest()
-	if newest == nil {
-		return false, nil // about to be closed
-	}
-	// Opening takes its time, for which a reload must not wait.
-	q, err := newest.engine.Open(in, in.log)
-	if err != nil {
-		return false, err
-	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.closed {
-		return false, q.Close() // nobody else knows of it, and its directory would stay in use
-	}
-	in.opened(q)
-	in.apply()
-	in.warnOfOrphans(newest)
-	return true, nil
-}
-
 // newest returns the newest configuration, nil if there is none.
 func (in *inbox) newest() *App {
 	in.mu.Lock()
@@ -183,26 +101,6 @@ func (in *inbox) newest() *App {
 		return nil
 	}
 	return in.generations[len(in.generations)-1]
-}
-
-// opened makes an open queue available and says what is in it.
-func (in *inbox) opened(q queue.Queue) {
-	in.queue.Store(&q)
-	endpoints, err := q.Endpoints(in.stopped)
-	if err != nil {
-		in.log.Error("reading what is waiting", zap.Error(err))
-		return
-	}
-	in.log.Info("the queue is open", zap.String("queue", in.key), zap.Int("endpoints", len(endpoints)))
-	for name, s := range endpoints {
-		if s.Waiting > 0 || s.Dead > 0 {
-			in.log.Info("messages are waiting",
-				zap.String("endpoint", name),
-				zap.Int64("waiting", s.Waiting),
-				zap.Int64("dead_letters", s.Dead),
-				zap.Duration("oldest", age(s.Oldest)))
-		}
-	}
 }
 
 // attach makes a configuration the newest one.
@@ -317,27 +215,6 @@ func (in *inbox) target(h *Handler) queue.Target {
 	}
 }
 
-// warnOfOrphans names the endpoints that have messages and no configuration.
-func (in *inbox) warnOfOrphans(a *App) {
-	q := in.queue.Load()
-	if q == nil {
-		return
-	}
-	endpoints, err := (*q).Endpoints(in.stopped)
-	if err != nil {
-		in.log.Error("reading which endpoints have messages", zap.Error(err))
-		return
-	}
-	for name, s := range endpoints {
-		if a.endpoints[name] == nil && s.Waiting+s.Dead > 0 {
-			in.log.Warn("messages are waiting for an endpoint that is not configured: configure it, or move them to another name",
-				zap.String("endpoint", name),
-				zap.Int64("waiting", s.Waiting),
-				zap.Int64("dead_letters", s.Dead))
-		}
-	}
-}
-
 // outage returns the outage that an endpoint is in, if it is in one.
 func (in *inbox) outage(endpoint string) (queue.Outage, bool) {
 	in.mu.Lock()
@@ -347,59 +224,4 @@ func (in *inbox) outage(endpoint string) (queue.Outage, bool) {
 		return queue.Outage{}, false
 	}
 	return d.Outage()
-}
-
-// Destruct closes the inbox, when the last configuration has let go of it. It
-// ends within three seconds; what is not delivered by then stays in the queue.
-func (in *inbox) Destruct() error {
-	in.stop()
-	drained := make(chan struct{})
-	go func() {
-		in.running.Wait()
-		close(drained)
-	}()
-	select {
-	case <-drained:
-	case <-time.After(drainFor):
-		in.log.Warn("closing the queue while attempts are still under way: their messages will be delivered again")
-	}
-	in.mu.Lock()
-	in.closed = true
-	q := in.queue.Load()
-	in.mu.Unlock()
-	if q == nil {
-		return nil
-	}
-	if !caddy.Exiting() {
-		in.warnOfLeaving(*q)
-	}
-	if err := (*q).Close(); err != nil {
-		return fmt.Errorf("closing the queue: %w", err)
-	}
-	return nil
-}
-
-// warnOfLeaving says what waits in a queue that no configuration names any more.
-func (in *inbox) warnOfLeaving(q queue.Queue) {
-	endpoints, err := q.Endpoints(context.Background())
-	if err != nil {
-		in.log.Error("reading what is left in the queue", zap.Error(err))
-		return
-	}
-	var waiting, dead int64
-	for _, s := range endpoints {
-		waiting, dead = waiting+s.Waiting, dead+s.Dead
-	}
-	if waiting+dead > 0 {
-		in.log.Warn("messages stay in a queue that is not configured any more: they are delivered when it is again",
-			zap.String("queue", in.key), zap.Int64("waiting", waiting), zap.Int64("dead_letters", dead))
-	}
-}
-
-// age is how long ago t was: zero if t is, or lies ahead after a clock step.
-func age(t time.Time) time.Duration {
-	if t.IsZero() {
-		return 0
-	}
-	return max(0, time.Since(t))
 }

@@ -131,7 +131,7 @@ func (w *twins) resume(m *queuetest.Memory) {
 			now.unsure, now.tried = true, d.History.Attempts
 			now.moved = s != nil && (s.moved || s.endpoint != name)
 			now.retrying = now.tried > 0 || now.moved
-			now.loose = s == nil && now.tried == 0
+			now.loose = now.tried == 0 && !now.moved && (s == nil || s.loose)
 		}
 	}
 	w.model = m.Reopen()
