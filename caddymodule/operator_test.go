@@ -200,6 +200,32 @@ func TestConfigurationIsWarnedOf(t *testing.T) {
 	l.expectEntry("warn", "the access log shows this header field", entry{"endpoint": "demo"})
 }
 
+// A queue that no configuration names any more is closed. What waits in it is said,
+// once for each time, and nothing if it is empty.
+func TestAQueueThatIsLeftIsWarnedOf(t *testing.T) {
+	app := newApplication(t)
+	l := newLogged(t)
+	const left = "messages stay in a queue that is not configured any more"
+	l.loadLogged("INFO", "", retrySite(app.addr, ""))
+	l.expect(202, "POST", "/", tokenHeader("1"), "x")
+	app.next()
+	l.settled("demo")
+	l.loadLogged("INFO", "# no webhook_inbox", "respond 404")
+	if said := l.entries(left); len(said) > 0 {
+		t.Errorf("of an empty queue it was said: %v", said)
+	}
+
+	app.status.Store(http.StatusInternalServerError)
+	l.loadLogged("INFO", "", retrySite(app.addr, ""))
+	l.expect(202, "POST", "/", tokenHeader("2"), "x")
+	app.next()
+	l.loadLogged("INFO", "# no webhook_inbox", "respond 404")
+	l.expectEntry("warn", left, entry{"queue": l.dir, "waiting": 1, "dead_letters": 0})
+	if said := l.entries(left); len(said) != 1 {
+		t.Errorf("it was said %d times", len(said))
+	}
+}
+
 func TestAccessLogHasTheMessage(t *testing.T) {
 	app := newApplication(t)
 	l := newLogged(t)

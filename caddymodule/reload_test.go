@@ -85,6 +85,34 @@ func TestEndpointThatReturnsHasItsMessages(t *testing.T) {
 	eventually(t, "it is delivered", func() bool { return s.endpoint("demo").Waiting == 0 })
 }
 
+// An endpoint that returns while an attempt from before is under way does not deliver
+// more at a time than its concurrency allows.
+func TestEndpointThatReturnsHasOneDispatcher(t *testing.T) {
+	app := newApplication(t)
+	end := make(chan struct{})
+	app.handle = func(http.ResponseWriter, *http.Request, []byte) { <-end }
+	site := strings.Replace(fmt.Sprintf(tokenSite, app.addr), "deliver", "concurrency 1\n\t\tdeliver", 1)
+	s := serve(t, site)
+	for _, id := range []string{"1", "2"} {
+		s.expect(202, "POST", "/", tokenHeader(id), id)
+	}
+	if first := app.next(); first.Body != "1" {
+		t.Fatalf("delivered first is %q", first.Body)
+	}
+	s.load("respond 200")
+	s.load(site)
+	select {
+	case d := <-app.got:
+		t.Errorf("%q is delivered while %q is", d.Body, "1")
+	case <-time.After(300 * time.Millisecond): // the attempt may take two seconds more
+	}
+	close(end)
+	if second := app.next(); second.Body != "2" {
+		t.Errorf("delivered second is %q", second.Body)
+	}
+	eventually(t, "both are delivered", func() bool { return s.endpoint("demo").Waiting == 0 })
+}
+
 // Another directory is another queue. What is in the old one is there again when
 // the old directory is.
 func TestDirectoryCanBeChanged(t *testing.T) {
