@@ -243,7 +243,16 @@ func rest(t *testing.T, s *server, endpoints ...string) {
 	t.Helper()
 	loaded(t, s)
 	for _, name := range endpoints {
-		eventually(t, "nothing waits", func() bool { return s.endpoint(name).Waiting == 0 })
+		least, since := s.endpoint(name).Waiting, time.Now()
+		for now := least; now > 0; now = s.endpoint(name).Waiting {
+			if now < least {
+				least, since = now, time.Now()
+			}
+			if time.Since(since) > patience {
+				t.Fatalf("%d messages of %q wait, and for %v it did not become fewer", now, name, patience)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
 	}
 }
 
