@@ -101,6 +101,12 @@ func (v view) appendBlob(dst []byte, p journal.Place) ([]byte, error) {
 		return nil, err
 	}
 	blob, err := v.epoch.Append(dst, current)
+	if current == p && (errors.Is(err, journal.ErrDamaged) || errors.Is(err, journal.ErrUnreadable)) {
+		// Its segment may have stayed for the sake of others, after it was moved.
+		if to, moved, e := movedTo(v, p); e == nil && moved {
+			blob, err = v.epoch.Append(dst, to)
+		}
+	}
 	switch {
 	case errors.Is(err, journal.ErrMissing):
 		return nil, fmt.Errorf("%w: %w", errMissing, err)

@@ -4,6 +4,8 @@ package badgerqueue
 
 import (
 	"context"
+	"errors"
+	"sync"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
 	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue/journal"
@@ -41,8 +43,7 @@ func (q *Queue) publishBody(ctx context.Context, op *publication) (queue.Receipt
 		select {
 		case <-part.finished:
 		case <-ctx.Done():
-			<-part.finished // the committer may be at it
-			q.unpin(op.body)
+			part.leave()
 			return queue.Receipt{}, ctx.Err()
 		}
 		if part.err != nil || part.known.Outcome == queue.Duplicate {
@@ -62,15 +63,33 @@ func (q *Queue) unpin(body []journal.Place) { q.wanted.pin(body, -1) }
 // whether the message is a duplicate or has no room, to save the rest.
 type chunks struct {
 	publication *publication
-	data        [][]byte
 	size        int64 // of the message, about
 	known       queue.Receipt
+
+	mu   sync.Mutex // of who applies it or leaves
+	data [][]byte
+	left bool // by the publisher, who wants it no more
+	over bool
 
 	finished chan struct{}
 	err      error
 }
 
+// leave gives the chunks up, and those before them, without waiting for a disk that
+// may hang: at once or, if they are being written, when that is over. The memory of
+// the body is let go of.
+func (op *chunks) leave() {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	op.left, op.data, op.publication.message = true, nil, nil
+	if op.over {
+		op.publication.q.unpin(op.publication.body)
+	}
+}
+
 func (op *chunks) cost() (entries, bytes int) {
+	op.mu.Lock()
+	defer op.mu.Unlock()
 	for _, d := range op.data {
 		bytes += len(d) + 64
 	}
@@ -78,6 +97,11 @@ func (op *chunks) cost() (entries, bytes int) {
 }
 
 func (op *chunks) apply(b *batch) error {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	if op.left {
+		return errLeft
+	}
 	p := op.publication
 	found, err := b.lookUp(p.endpoint, p.keys)
 	if err != nil {
@@ -105,7 +129,14 @@ func (b *batch) chunk(data []byte) journal.Place {
 	return place
 }
 
+var errLeft = errors.New("nobody waits for it any more")
+
 func (op *chunks) done(err error) {
+	op.mu.Lock()
+	defer op.mu.Unlock()
+	if op.over = true; op.left {
+		op.publication.q.unpin(op.publication.body)
+	}
 	op.err = err
 	close(op.finished)
 }

@@ -4,6 +4,7 @@ package badgerqueue
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"math/rand/v2"
 	"testing"
@@ -112,6 +113,95 @@ func TestABodyWithADamagedChunkIsBuried(t *testing.T) {
 	if s := stats(t, q, "here"); s.Dead != 1 || s.Waiting != 0 {
 		t.Errorf("statistics are %+v", s)
 	}
+}
+
+// A sync hangs while chunks of a body are written, and others wait behind them. Their
+// publishes end with their contexts, let go of the bodies, and leave nothing behind when
+// the disk goes on.
+func TestALargePublishEndsWhileTheDiskHangs(t *testing.T) {
+	t.Parallel()
+	s := newStoppedCommit()
+	q := openTest(t, Options{commit: s.commit, every: undisturbed})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 2)
+	publish := func() []byte {
+		m := large(4 << 20)
+		go func() {
+			_, err := q.Publish(ctx, queue.Publication{Message: m})
+			ended <- err
+		}()
+		return m.Request.Body
+	}
+	s.stop <- struct{}{}
+	written := publish()
+	<-s.stopped
+	waits := publish()
+	gathered(q, 1)
+	cancel()
+	for range 2 {
+		select {
+		case err := <-ended:
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("publishing does not end")
+		}
+	}
+	clear(written) // which the race detector sees if anybody still reads them
+	clear(waits)
+	close(s.release)
+	m := give(t, q, "here", 1)[0]
+	nothingPinned(t, q)
+	if d := receive(t, q, "here"); d.Message.ID != m.ID {
+		t.Errorf("received %s", d.Message.ID)
+	}
+	nothing(t, q, "here")
+	wantedAre(t, q, 1)
+}
+
+// A sync hangs, and those who give up meanwhile leave nothing in memory and nothing in
+// the queue. Those who wait on are served.
+func TestAPublishThatIsGivenUpIsNotKept(t *testing.T) {
+	t.Parallel()
+	s := newStoppedCommit()
+	q := openTest(t, Options{commit: s.commit, every: undisturbed})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 100)
+	publish := func(ctx context.Context, m *queue.Message) {
+		_, err := q.Publish(ctx, queue.Publication{Message: m})
+		ended <- err
+	}
+	first, patient := sender.Message("here"), sender.Message("here")
+	s.stop <- struct{}{}
+	go publish(t.Context(), first)
+	<-s.stopped
+	go publish(t.Context(), patient)
+	for range 98 {
+		go publish(ctx, sender.Message("here"))
+	}
+	gathered(q, 99)
+	cancel()
+	for range 98 {
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	}
+	q.committer.mu.Lock()
+	if n := len(q.committer.waiting); n != 1 {
+		t.Errorf("%d operations wait, want 1", n)
+	}
+	q.committer.mu.Unlock()
+	close(s.release)
+	for range 2 {
+		must(t, <-ended)
+	}
+	for _, m := range []*queue.Message{first, patient} {
+		if d := receive(t, q, "here"); d.Message.ID != m.ID {
+			t.Errorf("received %s, want %s", d.Message.ID, m.ID)
+		}
+	}
+	nothing(t, q, "here")
 }
 
 // nothingPinned checks that no chunk waits for its message.

@@ -5,6 +5,7 @@ package badgerqueue
 import (
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,6 +62,19 @@ func (c *committer) submit(op operation) error {
 	c.waiting = append(c.waiting, op)
 	c.pressNow()
 	return nil
+}
+
+// withdraw takes an operation back that nobody waits for any more, unless it has begun:
+// while the disk hangs, only those are in memory that somebody waits for.
+func (c *committer) withdraw(op operation) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.Index(c.waiting, op)
+	if i < 0 {
+		return false
+	}
+	c.waiting = slices.Delete(c.waiting, i, i+1)
+	return true
 }
 
 // submitBehind appends an operation that nobody waits for.

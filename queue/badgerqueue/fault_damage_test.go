@@ -35,7 +35,7 @@ const (
 )
 
 // The files of a queue, and how each may be found. One that is not here fails the
-// test.
+// test, as does one that is here and not in the directory.
 var damagedFiles = []struct {
 	pattern string
 	found   damaged
@@ -64,6 +64,13 @@ func TestFaultDamage(t *testing.T) {
 		dir := p.damageable(ended == "closed")
 		files, err := os.ReadDir(dir)
 		must(t, err)
+		for _, kind := range damagedFiles {
+			found, err := filepath.Glob(filepath.Join(dir, kind.pattern))
+			must(t, err)
+			if gone := ended == "closed" && kind.pattern == "*.mem"; len(found) == 0 && !gone { // it has become a table
+				t.Errorf("%s: no file is damaged that is a %s", ended, kind.pattern)
+			}
+		}
 		t.Run(ended, func(t *testing.T) {
 			for _, f := range files {
 				if ended == "closed" && !faultsAreLong && !strings.HasSuffix(f.Name(), ".sst") && f.Name() != "MANIFEST" {

@@ -109,3 +109,24 @@ func comes(t *testing.T, what string, ok func() bool) {
 		}
 	}
 }
+
+// A replay writes so much to the database that Badger begins a memtable, for which it
+// gets the files that are held open. They are held again when the queue is open.
+func TestAReplayLeavesSpareFiles(t *testing.T) {
+	t.Parallel()
+	p := newPast(t, seeded(t))
+	p.opts.tune, p.opts.segment = small, 0 // without a checkpoint
+	q := p.open()
+	crowd(t, q, "key", 400)
+	p.opts.Dir, p.opts.tune = p.kill(q), tinyMemtables
+	removeLogs(t, p.opts.Dir)
+	q = p.open()
+	if n := rotations(t, q); n < 2 {
+		t.Fatalf("the newest memtable is %d: none was begun", n)
+	}
+	q.spares.mu.Lock()
+	defer q.spares.mu.Unlock()
+	if n := len(q.spares.files); n != spareFiles {
+		t.Errorf("%d files are held open", n)
+	}
+}

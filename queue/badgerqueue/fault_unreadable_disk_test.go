@@ -4,6 +4,7 @@ package badgerqueue
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -73,6 +74,9 @@ func (d *weakDisk) spoilText(t testing.TB, dir string, text []byte) {
 	found := false
 	for _, name := range names {
 		data, err := os.ReadFile(name)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // it was being prepared
+		}
 		must(t, err)
 		if at := bytes.Index(data, text); at >= 0 {
 			d.spoil(name, int64(at))

@@ -3,6 +3,8 @@
 package badgerqueue
 
 import (
+	"maps"
+	"os"
 	"testing"
 	"time"
 
@@ -43,6 +45,41 @@ func TestFaultAnUnreadableMessageStaysWhenOthersAreMoved(t *testing.T) {
 		t.Errorf("%d dead letters were redriven, want 3: %v", n, err)
 	}
 	delivers(t, q, "here", dead...)
+}
+
+// A message was moved, and its segment stays for one that cannot be read. Then nothing
+// else of that segment can be read either: the message is where it was moved to.
+func TestFaultAMovedMessageNeedsNotWhereItWas(t *testing.T) {
+	t.Parallel()
+	disk := newWeakDisk()
+	unsynced := func(*os.File) error { return nil }
+	q := openTest(t, Options{readAt: disk.ReadAt, segment: tiny, every: undisturbed, sync: unsynced})
+	given := giveLong(t, q, "here", 60, 20<<10)
+	dead := []*queue.Message{given[0], given[1]}
+	for _, m := range given {
+		d := receive(t, q, "here")
+		if m == dead[0] || m == dead[1] {
+			must(t, d.Lease.Bury("gone", queue.History{}, 0))
+		} else {
+			must(t, d.Lease.Ack(0))
+		}
+	}
+	q = reopen(t, q)
+	must(t, q.checkpointer.make(t.Context()))
+	disk.spoilMessage(t, q.opts.Dir, dead[0])
+	disk.spoilMessage(t, q.opts.Dir, dead[1])
+	first := maps.Clone(disk.bad)
+	disk.heal()
+	disk.spoilMessage(t, q.opts.Dir, dead[0])
+	must(t, q.reclaim(t.Context()))
+	if n := count(t, q, tableMoved); n != 1 {
+		t.Fatalf("%d messages were moved, want 1", n)
+	}
+	disk.mu.Lock()
+	disk.bad = first
+	disk.mu.Unlock()
+	must(t, q.Redrive(t.Context(), "here", dead[1].ID))
+	delivers(t, q, "here", dead[1])
 }
 
 // The keys of waiting messages are kept, but for those of one that cannot be read.

@@ -37,6 +37,9 @@ func openTest(t testing.TB, o Options) *Queue {
 	if o.disk == nil {
 		o.disk = endlessDisk{}
 	}
+	if o.patient == 0 {
+		o.patient = time.Millisecond // in place of seconds with what is bad for good
+	}
 	q, err := Open(o)
 	if err != nil {
 		t.Fatal(err)

@@ -82,11 +82,12 @@ func (x *index) close() {
 
 // add takes over the entries of a batch that is durable; end is where its frame
 // ends. It waits while there is too much to be written already, but not until a full
-// disk has room: as long as that isFull, no further batch comes.
+// disk has room: as long as that isFull, no further batch comes. Nor does one to a
+// queue that failed.
 func (x *index) add(entries map[string]entry, end journal.Position) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for x.err == nil && x.crowded() && !(x.full && x.fits(entries)) {
+	for x.err == nil && x.q.Err() == nil && x.crowded() && !(x.full && x.fits(entries)) {
 		x.changed.Wait()
 	}
 	x.pending.merge(entries)
@@ -226,29 +227,33 @@ func (x *index) write(l layer) error {
 	return x.q.writer.commit(tx)
 }
 
-// flush returns when everything that was added is in the database, or errDiskLow if
-// the disk is full.
-func (x *index) flush() error {
+// flush returns when everything that was added is in the database, errDiskLow if the
+// disk is full, or why the queue failed.
+func (x *index) flush() error { return x.await(false) }
+
+// flushSurely is flush that waits until there is room.
+func (x *index) flushSurely() error { return x.await(true) }
+
+func (x *index) await(room bool) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	upTo := x.ask()
-	for x.written < upTo && x.err == nil {
-		if x.full {
+	for upTo := x.ask(); x.written < upTo && x.err == nil; x.changed.Wait() {
+		if err := x.q.Err(); err != nil {
+			return err
+		}
+		if x.full && !room {
 			return errDiskLow
 		}
-		x.changed.Wait()
 	}
 	return x.err
 }
 
-// flushSurely is flush that waits until there is room.
-func (x *index) flushSurely() error {
+// failed lets those look who wait: the queue failed, and what they wait for may
+// never be written.
+func (x *index) failed() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for upTo := x.ask(); x.written < upTo && x.err == nil; {
-		x.changed.Wait()
-	}
-	return x.err
+	x.changed.Broadcast()
 }
 
 // ask asks for all that was added to be written, and returns how much that is.

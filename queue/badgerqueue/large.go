@@ -53,10 +53,16 @@ func (s *scheduler) depart(h *handle) {
 	}
 }
 
-// room returns what is closed when there may be more room than now.
+// room returns what is closed when there may be more room than now, or nothing is
+// handed out any more.
 func (s *scheduler) room() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.err != nil {
+		now := make(chan struct{})
+		close(now)
+		return now
+	}
 	return s.roomMade
 }
 

@@ -163,6 +163,27 @@ func TestWhoWaitsForRoomIsToldThatTheQueueIsClosed(t *testing.T) {
 	}
 }
 
+// The queue fails after a message was taken out of its line, and before it is found
+// that there is no room for it: nobody makes any then.
+func TestWhoComesForRoomIsToldThatTheQueueFailed(t *testing.T) {
+	t.Parallel()
+	q := openForLarge(t)
+	giveLarge(t, q, "here", 3)
+	receive(t, q, "here")
+	receive(t, q, "here")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	h, err := q.next(ctx, q.scheduler.endpoint("here"))
+	must(t, err)
+	must(t, q.index.flush()) // and nothing else is waited for
+	_ = q.poison(errDisk)
+	_, err = q.prepare(ctx, h)
+	unavailable(t, "preparing", err)
+	if ctx.Err() != nil {
+		t.Error("it waited for what never comes")
+	}
+}
+
 func (s *scheduler) held(endpoint string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -103,7 +103,7 @@ func open(o Options) (_ *Queue, err error) {
 	} else if err != nil {
 		return nil, err
 	}
-	q.spares.fill()
+	q.spares.restore() // a replay may have begun a memtable
 	q.opened.Store(true)
 	go q.committer.run()
 	q.checkpointer.start()
@@ -157,7 +157,7 @@ func (q *Queue) recover(recorded uint64) (anew bool, err error) {
 		return false, err
 	}
 	for _, p := range replayed.Unreadable {
-		q.log.Error("the disk cannot read a part of the journal: what the database lacks of it is lost, and messages in it become dead letters",
+		q.log.Error("the disk cannot read a part of the journal: what the database lacks of it is not delivered, and messages in it become dead letters",
 			zap.String("file", journal.FileName(p.Segment)), zap.Uint32("offset", p.Offset), zap.Uint32("bytes", p.Length))
 	}
 	// Of a frame that is damaged the database may have the changes.

@@ -45,7 +45,8 @@ type Options struct {
 	commit  func(*batch) error // in place of the batch's own
 	sync    func(*os.File) error
 	readAt  func(f *os.File, b []byte, at int64) (int, error)
-	segment int64 // the size of the journal's segments
+	patient time.Duration // with a disk that cannot read the journal, while it is opened
+	segment int64         // the size of the journal's segments
 	disk    disk
 	budgets budgets
 	every   intervals
@@ -106,7 +107,17 @@ func (o Options) withDefaults() (Options, error) {
 }
 
 func (o Options) journalOptions() journal.Options {
-	return journal.Options{SegmentSize: o.segment, Runway: o.segment / 16, Sync: o.sync, ReadAt: o.readAt}
+	return journal.Options{
+		SegmentSize: o.segment,
+		Runway:      o.segment / 16,
+		Sync:        o.sync,
+		ReadAt:      o.readAt,
+		Patience:    o.patient,
+		SetAside: func(name string) {
+			o.Logger.Error("a part of the journal is kept that could not be read: it may have messages that were never delivered",
+				zap.String("file", name))
+		},
+	}
 }
 
 // badgerOptions are sized for a sidecar: little memory when idle, no value log,

@@ -135,6 +135,54 @@ func TestAPublishWhoseCallerGaveUpIsWholeOrNotThere(t *testing.T) {
 	}
 }
 
+// The database takes nothing any more, without an error, and then the queue fails for
+// another reason. Who waits for the database is told: a publish, who wants to look at
+// the tables, and who makes room.
+func TestAQueueThatFailsLetsNobodyWaitForTheDatabase(t *testing.T) {
+	t.Parallel()
+	var commits atomic.Uint64
+	q := openTest(t, Options{
+		every: undisturbed,
+		sync:  func(*os.File) error { return nil },
+		commit: func(b *batch) error {
+			commits.Add(1)
+			return b.commit()
+		},
+	})
+	q.writer.mu.Lock()
+	defer q.writer.mu.Unlock()
+	give(t, q, "here", 1)
+	published, looked, made := make(chan error, 1), make(chan error, 1), make(chan error, 1)
+	go func() { looked <- q.index.flush() }()
+	go func() { made <- q.index.flushSurely() }()
+	go func() {
+		for n := 0; ; n++ {
+			var keys []queue.Key // many, each of which is an entry
+			for k := range 50 {
+				keys = append(keys, queuetest.Key(fmt.Sprint(n, " ", k), time.Hour))
+			}
+			if _, err := q.Publish(context.Background(), queue.Publication{Message: sender.Message("here"), Keys: keys}); err != nil {
+				published <- err
+				return
+			}
+		}
+	}()
+	for waits := false; !waits; time.Sleep(time.Millisecond) {
+		q.index.mu.Lock()
+		waits = q.index.crowded() && commits.Load() > q.index.added
+		q.index.mu.Unlock()
+	}
+	_ = q.poison(errDisk)
+	for what, ended := range map[string]chan error{"a publish": published, "a look": looked, "making room": made} {
+		select {
+		case err := <-ended:
+			unavailable(t, what, err)
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s waits for ever", what)
+		}
+	}
+}
+
 func unavailable(t *testing.T, what string, err error) {
 	t.Helper()
 	if !errors.Is(err, queue.ErrUnavailable) {

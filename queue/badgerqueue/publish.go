@@ -67,6 +67,9 @@ func (q *Queue) publish(ctx context.Context, p queue.Publication) (queue.Receipt
 	case <-op.finished:
 		return op.receipt, op.err
 	case <-ctx.Done():
+		if q.committer.withdraw(op) {
+			q.unpin(op.body)
+		}
 		return queue.Receipt{}, ctx.Err()
 	}
 }

@@ -26,7 +26,10 @@ import (
 //
 // The ballast is a file that holds an eighth of the limit, 64 MiB at most. It stays
 // when the queue is closed. The 32 MiB are for what Badger writes between two looks:
-// 2 MiB of changes, and what it has in memory as a table, which is 16 MiB at most.
+// 2 MiB of changes, and what it has in memory as a table, which is 16 MiB at most. They
+// are not for compactions: each table is looked for room for, but two compactions may
+// build thirteen of 2 MiB at the same time each. For all of that a quarter of the limit
+// is enough from 280 MiB on, which the default is above.
 type space struct {
 	disk disk
 	log  *zap.Logger

@@ -65,7 +65,9 @@ func (j *Journal) Has(number uint32) bool {
 	return j.segments[number] != nil
 }
 
-// Drop drops segments that nothing is wanted of any more, also not by a replay.
+// Drop drops segments that nothing is wanted of any more, also not by a replay. If a
+// replay could not read all of one, nobody knows what that has: its file is not
+// deleted, but set aside, under another name.
 func (j *Journal) Drop(numbers []uint32) error {
 	j.mu.Lock()
 	for _, n := range numbers {
@@ -99,8 +101,13 @@ func (j *Journal) passed() (dead []*segment) {
 // dispose removes segments, or keeps one to become the next.
 func (j *Journal) dispose(dead []*segment) (err error) {
 	for _, s := range dead {
+		if s.hides {
+			err = errors.Join(err, j.setAside(s))
+			continue
+		}
+		large := s.size() >= j.opts.SegmentSize/2
 		j.mu.Lock()
-		keep := j.spare == nil && j.runway.busy() && s.size() >= j.opts.SegmentSize/2
+		keep := large && j.spare == nil && j.runway.busy()
 		if keep {
 			j.spare = s
 		}

@@ -18,7 +18,7 @@ import (
 type weakDisk struct {
 	mu    sync.Mutex
 	bad   map[string]map[int64]bool // by name of the file, pages
-	fails []error                   // what the next reads fail with, whatever they read
+	fails []error                   // what the next reads fail with, whatever they read; nil if not
 }
 
 func (d *weakDisk) spoil(segment uint32, at uint32) {
@@ -47,7 +47,9 @@ func (d *weakDisk) ReadAt(f *os.File, b []byte, at int64) (int, error) {
 	if len(d.fails) > 0 {
 		err := d.fails[0]
 		d.fails = d.fails[1:]
-		return 0, &os.PathError{Op: "read", Path: f.Name(), Err: err}
+		if err != nil {
+			return 0, &os.PathError{Op: "read", Path: f.Name(), Err: err}
+		}
 	}
 	bad := d.bad[filepath.Base(f.Name())]
 	for page := at / pageSize; page*pageSize < at+int64(len(b)); page++ {

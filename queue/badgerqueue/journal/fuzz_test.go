@@ -76,7 +76,7 @@ func FuzzReplay(f *testing.F) {
 // makeRight makes the checksums right of what could be frames, one after the
 // other.
 func makeRight(content []byte, salt uint32) {
-	s := segment{salt: salt}
+	s := segment{salted: salted{salt: salt}}
 	for at := 0; at+frameHeader <= len(content); {
 		h := content[at:]
 		size := int64(binary.LittleEndian.Uint32(h[4:])) + int64(binary.LittleEndian.Uint32(h[8:]))

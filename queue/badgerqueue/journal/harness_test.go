@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 )
 
 // A written is a frame that was committed, and what it has.
@@ -34,7 +35,13 @@ func unsynced(*os.File) error { return nil }
 
 // little makes segments of a size that a test can look at byte by byte.
 func little() Options {
-	return Options{SegmentSize: 32 << 10, Runway: 8 << 10, Sync: unsynced, syncDir: func(string) error { return nil }}
+	return Options{
+		SegmentSize: 32 << 10,
+		Runway:      8 << 10,
+		Sync:        unsynced,
+		Patience:    time.Millisecond, // with what is bad for good
+		syncDir:     func(string) error { return nil },
+	}
 }
 
 // begin opens a journal that is new.

@@ -26,10 +26,13 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 )
 
 var (
@@ -81,6 +84,14 @@ type Options struct {
 	// ReadAt reads from a file. Default: (*os.File).ReadAt.
 	ReadAt func(f *os.File, b []byte, at int64) (int, error)
 
+	// Patience is how long the disk is asked again, until Start, for all that it cannot
+	// read. Default: 10 s.
+	Patience time.Duration
+
+	// SetAside is told the name that a file has now whose segment was dropped without
+	// having been read: see Drop. Default: nobody is told.
+	SetAside func(name string)
+
 	syncDir func(dir string) error // what tests change
 }
 
@@ -97,6 +108,12 @@ func (o Options) withDefaults() Options {
 	if o.ReadAt == nil {
 		o.ReadAt = (*os.File).ReadAt
 	}
+	if o.Patience == 0 {
+		o.Patience = 10 * time.Second
+	}
+	if o.SetAside == nil {
+		o.SetAside = func(string) {}
+	}
 	if o.syncDir == nil {
 		o.syncDir = syncDir
 	}
@@ -110,6 +127,7 @@ type Journal struct {
 	opts Options
 
 	active  *segment // of the writer; nil before Start
+	opening opening
 	frame   Frame
 	last    uint64 // the number of the last frame
 	rotates bool
@@ -126,9 +144,11 @@ type Journal struct {
 }
 
 // Open opens the journal in dir, which may have none yet. Before anything is
-// written, Replay is to be called and then Start.
+// written, Replay is to be called and then Start. Files that were set aside are left
+// alone, and no segment gets the number of one.
 func Open(dir string, o Options) (_ *Journal, err error) {
 	j := &Journal{dir: dir, opts: o.withDefaults(), segments: make(map[uint32]*segment)}
+	j.opening.patience = j.opts.Patience
 	j.current = new(epoch)
 	j.oldest = j.current
 	defer func() {
@@ -141,12 +161,16 @@ func Open(dir string, o Options) (_ *Journal, err error) {
 		return nil, err
 	}
 	for _, f := range files {
-		number, ok := numberOf(f.Name())
+		segment, aside := strings.CutSuffix(f.Name(), asideSuffix)
+		number, ok := numberOf(segment)
 		if !ok {
 			continue
 		}
-		name := filepath.Join(dir, f.Name())
 		j.newest = max(j.newest, number)
+		if aside {
+			continue
+		}
+		name := filepath.Join(dir, f.Name())
 		s, err := j.openSegment(name, number)
 		if errors.Is(err, errUnfinished) {
 			// A crash came before it was used.
@@ -167,6 +191,7 @@ func Open(dir string, o Options) (_ *Journal, err error) {
 // The number of its last frame is last: those that come have higher ones, and
 // if the next is not one higher, what is between is missed by a replay.
 func (j *Journal) Start(last uint64) error {
+	j.opening.over.Store(true)
 	s, err := j.create(nil, firstRunway)
 	if err != nil {
 		return fmt.Errorf("starting the journal: %w", err)
@@ -217,9 +242,10 @@ func (j *Journal) Rotate() { j.rotates = true }
 // Sizes returns how many bytes each segment has that can be read.
 func (j *Journal) Sizes() map[uint32]int64 {
 	j.mu.Lock()
-	defer j.mu.Unlock()
-	sizes := make(map[uint32]int64, len(j.segments))
-	for n, s := range j.segments {
+	segments := maps.Clone(j.segments)
+	j.mu.Unlock()
+	sizes := make(map[uint32]int64, len(segments))
+	for n, s := range segments {
 		sizes[n] = s.size()
 	}
 	return sizes

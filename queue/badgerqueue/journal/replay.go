@@ -22,7 +22,7 @@ type Replay struct {
 	Begin Position // where it began, unless the index lacked more
 	Lost  uint64   // frames that are missing before others that are there; at least
 	Last  uint64   // the number of the last one that is there; 0 if none is
-	Empty []uint32 // the segments behind it. If they have blobs, they are damaged
+	Empty []uint32 // the segments behind it. If they have blobs, they are damaged, or the disk cannot read them
 
 	Unreadable []Place // where the disk could not read what was to be looked at
 	Hidden     uint64  // frames that may be there behind the last one; at most
@@ -73,7 +73,7 @@ func (j *Journal) ReplayAfter(has uint64, apply func(Replayed) error) (done Repl
 				return done, fmt.Errorf("replaying frame %d: %w", w.head.number, err)
 			}
 		}
-		done.cannotRead(w.bad)
+		done.cannotRead(&w)
 		if w.err != nil {
 			return done, fmt.Errorf("replaying the journal: %w", w.err)
 		}
@@ -98,7 +98,7 @@ func (j *Journal) findLast(done *Replay) error {
 		if s.unread != nil {
 			w.bad = []Place{{Segment: number, Length: uint32(s.filled)}}
 		}
-		done.cannotRead(w.bad)
+		done.cannotRead(&w)
 		done.Hidden += mayHide(w.bad, end)
 		if last.number > 0 {
 			done.Begin, done.Last = last.from, last.number

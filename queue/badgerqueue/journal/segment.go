@@ -27,16 +27,18 @@ import (
 // says it twice.
 type segment struct {
 	number uint32
-	salt   uint32 // the checksum of the salt, where all others begin
 	file   *os.File
 	direct *os.File // the same, for writing whole pages; or nil
 	name   string
 
-	damaged bool  // without its salt nothing in it can be told
-	unread  error // why it has none, if that is for the disk; guarded by mu then
+	hides bool // what a replay could not read: it is never deleted
 
 	readFile func(f *os.File, b []byte, at int64) (int, error)
 	failed   atomic.Int64 // when the disk could last not read from it
+	opening  *opening     // nil if it was made since
+
+	looking sync.Mutex // for the salt of one that could not be read
+	salted             // guarded by mu while it is unread
 
 	// Of the writer:
 	tail int64          // the end of the last frame
@@ -44,6 +46,13 @@ type segment struct {
 
 	mu     sync.Mutex
 	filled int64 // the file has this many bytes, all written
+}
+
+// salted is what the first page of a segment says.
+type salted struct {
+	salt    uint32 // the checksum of the salt, where all others begin
+	damaged bool   // without its salt nothing in it can be told
+	unread  error  // why it has none, if that is for the disk
 }
 
 const (
@@ -100,23 +109,23 @@ func (j *Journal) openSegment(name string, number uint32) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &segment{number: number, name: name, file: f, readFile: j.opts.ReadAt}
-	if err := s.readHeader(); err != nil {
+	s := &segment{number: number, name: name, file: f, readFile: j.opts.ReadAt, opening: &j.opening}
+	info, err := f.Stat()
+	if err == nil {
+		s.filled = info.Size()
+		s.salted, err = s.readHeader()
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return s, nil
 }
 
-func (s *segment) readHeader() error {
-	info, err := s.file.Stat()
-	if err != nil {
-		return err
-	}
-	s.filled = info.Size()
+func (s *segment) readHeader() (salted, error) {
 	start := make([]byte, 2*headerSize)
 	n, bad, err := s.readPages(start, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return err
+		return salted{}, err
 	}
 	another := false
 	for _, at := range headerCopies {
@@ -128,24 +137,20 @@ func (s *segment) readHeader() error {
 		case binary.LittleEndian.Uint32(h[12:]) != s.number:
 			another = true
 		case version > formatVersion:
-			return fmt.Errorf("%w: %s has version %d", ErrNewer, filepath.Base(s.name), version)
+			return salted{}, fmt.Errorf("%w: %s has version %d", ErrNewer, filepath.Base(s.name), version)
 		default:
-			s.salt = crc32.Checksum(h[16:24], castagnoli)
-			s.damaged, s.unread = false, nil
-			return nil
+			return salted{salt: crc32.Checksum(h[16:24], castagnoli)}, nil
 		}
 	}
-	s.damaged, s.unread = true, nil
 	if len(bad) > 0 {
-		s.unread = s.unreadable(int64(bad[0].Offset), syscall.EIO)
-		return nil
+		return salted{damaged: true, unread: s.unreadable(int64(bad[0].Offset), syscall.EIO)}, nil
 	}
 	// What a crash leaves of a new segment has nothing in it yet, and of one that
 	// was another before, the header of that.
 	if another || n <= headerSize || bytes.Equal(start, make([]byte, len(start))) {
-		return errUnfinished
+		return salted{damaged: true}, errUnfinished
 	}
-	return nil
+	return salted{damaged: true}, nil
 }
 
 // create makes the next segment, out of old if that is not nil. It is durable,

@@ -113,7 +113,7 @@ func forged(salt, at uint32) []byte {
 	binary.LittleEndian.PutUint32(f[8:], uint32(len(notes)))
 	binary.LittleEndian.PutUint32(f[12:], crc32.Update(salt, castagnoli, f[frameHeader:]))
 	binary.LittleEndian.PutUint64(f[16:], 1<<40)
-	s := segment{salt: salt}
+	s := segment{salted: salted{salt: salt}}
 	binary.LittleEndian.PutUint32(f, s.headSum(int64(at), f))
 	return f
 }

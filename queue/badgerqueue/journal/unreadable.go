@@ -3,11 +3,14 @@
 package journal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -15,6 +18,24 @@ import (
 // ErrUnreadable: the disk cannot read what is at a place. Unlike one that is damaged,
 // it may be readable again.
 var ErrUnreadable = errors.New("cannot be read from the disk")
+
+// An opening is the time until Start, in which the disk is asked for longer: what
+// cannot be read then is not replayed.
+type opening struct {
+	patience time.Duration // left for all that cannot be read
+	over     atomic.Bool
+}
+
+// waits reports whether to ask the disk once more after a read that failed, which was
+// begun at the given time. It returns in a moment.
+func (o *opening) waits(begun time.Time) bool {
+	if o == nil || o.over.Load() || o.patience <= 0 {
+		return false
+	}
+	time.Sleep(min(o.patience, readAgain))
+	o.patience -= time.Since(begun)
+	return true
+}
 
 const (
 	readAgain = 20 * time.Millisecond // after the disk has failed, before it is asked again
@@ -29,14 +50,16 @@ func passing(err error) bool {
 		func(e error) bool { return errors.Is(err, e) })
 }
 
-// readAt is ReadAt of the file, which is tried again in a moment if it fails. An error
-// of the disk is ErrUnreadable then.
+// readAt is ReadAt of the file, which is tried again in a moment if it fails, and for
+// longer while the journal is opened. An error of the disk is ErrUnreadable then.
 func (s *segment) readAt(b []byte, at int64) (n int, err error) {
 	for tried := 1; ; tried++ {
+		begun := time.Now()
 		n, err = s.readFile(s.file, b, at)
 		switch {
 		case err == nil || errors.Is(err, io.EOF):
 			return n, err
+		case unreadable(err) && s.opening.waits(begun):
 		case unreadable(err) && tried < 2:
 			if time.Since(time.Unix(0, s.failed.Load())) > hopeless {
 				time.Sleep(readAgain)
@@ -61,18 +84,38 @@ func (s *segment) unreadable(at int64, err error) error {
 }
 
 // header returns why there is none. One that could not be read is looked for again.
+// Only those wait for the disk meanwhile who read from the segment too.
 func (s *segment) header() error {
+	if h := s.said(); h.unread == nil {
+		return s.missing(h)
+	}
+	s.looking.Lock()
+	defer s.looking.Unlock()
+	if h := s.said(); h.unread == nil {
+		return s.missing(h)
+	}
+	h, err := s.readHeader()
+	if err != nil && !errors.Is(err, errUnfinished) {
+		return err
+	}
+	s.mu.Lock()
+	s.salted = h
+	s.mu.Unlock()
+	return s.missing(h)
+}
+
+// said returns what the header says, as far as it is known.
+func (s *segment) said() salted {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.damaged && s.unread != nil {
-		if err := s.readHeader(); err != nil && !errors.Is(err, errUnfinished) {
-			return err
-		}
-	}
+	return s.salted
+}
+
+func (s *segment) missing(h salted) error {
 	switch {
-	case s.unread != nil:
-		return s.unread
-	case s.damaged:
+	case h.unread != nil:
+		return h.unread
+	case h.damaged:
 		return fmt.Errorf("segment %08x has no header: %w", s.number, ErrDamaged)
 	default:
 		return nil
@@ -108,9 +151,11 @@ func addPlace(all []Place, p Place) []Place {
 	return append(all, p)
 }
 
-// cannotRead notes places that a replay cannot read. It may come to some twice.
-func (r *Replay) cannotRead(bad []Place) {
-	for _, p := range bad {
+// cannotRead notes what a replay could not read of a segment, which from then on hides
+// something, as far as anybody knows. It may come to some twice.
+func (r *Replay) cannotRead(w *walker) {
+	w.s.hides = w.s.hides || len(w.bad) > 0
+	for _, p := range w.bad {
 		known := slices.ContainsFunc(r.Unreadable, func(k Place) bool {
 			return k.Segment == p.Segment && k.Offset <= p.Offset && p.Offset+p.Length <= k.Offset+k.Length
 		})
@@ -128,4 +173,22 @@ func mayHide(bad []Place, behind int64) (frames uint64) {
 		}
 	}
 	return frames
+}
+
+// asideSuffix is behind the name of a segment that is set aside.
+const asideSuffix = ".unreadable"
+
+// setAside closes a segment and leaves its file to the operator.
+func (j *Journal) setAside(s *segment) error {
+	err := s.close()
+	name := s.name + asideSuffix
+	if _, e := os.Lstat(name); !errors.Is(e, os.ErrNotExist) {
+		return errors.Join(err, fmt.Errorf("setting %s aside: %w", s.name, cmp.Or(e, os.ErrExist)))
+	}
+	if e := os.Rename(s.name, name); e != nil {
+		return errors.Join(err, e)
+	}
+	err = errors.Join(err, j.opts.syncDir(j.dir))
+	j.opts.SetAside(filepath.Base(name))
+	return err
 }

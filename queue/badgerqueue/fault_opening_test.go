@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package badgerqueue
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-webhook-inbox/inbox/queue/badgerqueue/journal"
+)
+
+// The process was killed, and the disk reads nothing for a moment while the queue is
+// opened again. It takes longer, and nothing is missing.
+func TestFaultAMomentWhileOpeningLosesNothing(t *testing.T) {
+	t.Parallel()
+	p := newPast(t, seeded(t))
+	q := p.open()
+	given := giveLong(t, q, "here", 3, 9000)
+	o := p.opts
+	o.Dir = p.kill(q)
+	cutOff(t, o.Dir) // and all is in the journal
+	var fails atomic.Int64
+	fails.Store(20)
+	o.patient = time.Minute
+	o.readAt = func(f *os.File, b []byte, at int64) (int, error) {
+		if fails.Add(-1) >= 0 {
+			return 0, syscall.EIO
+		}
+		return f.ReadAt(b, at)
+	}
+	core, logged := observer.New(zap.ErrorLevel)
+	o.Logger = zap.New(core)
+	q = openTest(t, o)
+	if q.Lost() > 0 || logged.Len() > 0 {
+		t.Errorf("%d commits are missing: %v", q.Lost(), logged.All())
+	}
+	delivers(t, q, "here", given...)
+	nothing(t, q, "here")
+}
+
+// The disk cannot read the first page of a segment for good, which the database has
+// nothing of. The queue is opened and says what is missing, but the file is not deleted:
+// it is kept under another name as it was, which is said once. What comes goes into
+// other segments, and is there after restarts.
+func TestFaultASegmentThatNobodyReadIsKept(t *testing.T) {
+	t.Parallel()
+	p := newPast(t, seeded(t))
+	q := p.open()
+	lost := giveLong(t, q, "here", 3, 9000)
+	at := q.checkpointer.tail().Segment
+	disk := newWeakDisk()
+	core, logged := observer.New(zap.ErrorLevel)
+	o := p.opts
+	o.Dir, o.readAt, o.Logger = p.kill(q), disk.ReadAt, zap.New(core)
+	removeLogs(t, o.Dir)
+	name := filepath.Join(o.Dir, journal.FileName(at))
+	before, err := os.ReadFile(name)
+	must(t, err)
+	if !bytes.Contains(before, lost[0].Request.Body) {
+		t.Fatal("the messages are in another segment")
+	}
+	disk.spoil(name, 0)
+
+	q = openTest(t, o)
+	if q.Lost() < int64(len(lost)) {
+		t.Errorf("%d commits are said to be missing", q.Lost())
+	}
+	kept := name + ".unreadable"
+	said := func() int { return logged.FilterField(zap.String("file", filepath.Base(kept))).Len() }
+	if said() != 1 {
+		t.Errorf("that it is kept was said %d times: %v", said(), logged.All())
+	}
+	nothing(t, q, "here")
+	given := giveLong(t, q, "here", 3, 9000)
+	for range 2 {
+		q = reopen(t, q)
+		if q.Lost() > 0 {
+			t.Errorf("%d commits are missing again", q.Lost())
+		}
+	}
+	delivers(t, q, "here", given...)
+	if q.checkpointer.tail().Segment <= at {
+		t.Errorf("segment %d is used again", at)
+	}
+	if after, err := os.ReadFile(kept); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("what is kept has %d bytes, before it had %d: %v", len(after), len(before), err)
+	}
+	if used := q.Disk().SizeOnDisk; runtime.GOOS == "linux" && used < int64(len(lost)*9000) {
+		t.Errorf("%d bytes are used", used)
+	}
+	if said() != 1 {
+		t.Errorf("that it is kept was said %d times", said())
+	}
+}
