@@ -213,18 +213,31 @@ func redactedQuery(uri string) string {
 	}
 	parameters := strings.Split(query, "&")
 	for i, parameter := range parameters {
-		name, _, ok := strings.Cut(parameter, "=")
-		plain, err := url.QueryUnescape(name)
-		if ok && (err != nil || looksSecret(plain)) {
-			parameters[i] = name + "=REDACTED"
-		}
+		parameters[i] = redactedParameter(parameter)
 	}
 	return path + "?" + strings.Join(parameters, "&")
+}
+
+// redactedParameter also redacts what an application reads that splits at ";". For
+// others that is a part of the value, as all that comes after it.
+func redactedParameter(parameter string) string {
+	for at := 0; ; {
+		piece, _, more := strings.Cut(parameter[at:], ";")
+		name, _, ok := strings.Cut(piece, "=")
+		plain, err := url.QueryUnescape(name)
+		if ok && (err != nil || looksSecret(plain)) {
+			return parameter[:at] + name + "=REDACTED"
+		}
+		if !more {
+			return parameter
+		}
+		at += len(piece) + 1
+	}
 }
 
 func looksSecret(name string) bool {
 	name = strings.ToLower(name)
 	return slices.ContainsFunc([]string{
-		"auth", "cookie", "credential", "hmac", "key", "passw", "secret", "session", "signature", "token",
+		"auth", "code", "cookie", "credential", "hmac", "jwt", "key", "pass", "pwd", "secret", "session", "sig", "token",
 	}, func(word string) bool { return strings.Contains(name, word) })
 }

@@ -57,11 +57,16 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+	s.untouched("demo")
 	app.none()
-	s.raw(t, http.StatusAccepted, head+"Content-Length: 1\r\n\r\nx")
-	if d := app.next(); d.Body != "x" || d.Header.Get("X-Webhook-Id") != "1" {
-		t.Errorf("delivered %+v", d)
+	for _, id := range []string{"1", "2"} { // that of what was refused, and another one
+		s.raw(t, http.StatusAccepted, strings.Replace(head, "Id: 1", "Id: "+id, 1)+"Content-Length: 1\r\n\r\nx")
+		if d := app.next(); d.Body != "x" || d.Header.Get("X-Webhook-Id") != id {
+			t.Errorf("delivered %+v", d)
+		}
 	}
+	s.settled("demo")
+	app.none()
 }
 
 // A body of exactly max_body is accepted, chunked or not, and an empty one too.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
@@ -17,11 +18,13 @@ import (
 // While something is, none is closed: Go's transport takes a connection for idle in
 // the moment in which it hands out the answer, and if it is closed then the answer is
 // lost, and the message would be delivered again. Only proxies with active health
-// checks keep a transport that is configured to themselves, and Caddy closes theirs.
+// checks, and those of named routes, keep a transport that is configured to
+// themselves, and Caddy closes theirs.
 //
 // After an attempt without an answer none is trusted, and those that there are are
 // closed before the next attempt. In HTTP/2 that would go through the same one, which
-// may hang, and be given up only after a hundred attempts.
+// may hang, and be given up only after a hundred attempts. Where something is always
+// under way, a [connection] that hangs is given up by itself.
 type deliveryRoute struct {
 	caddyhttp.Handler
 	routes caddyhttp.RouteList
@@ -76,40 +79,53 @@ func (r *deliveryRoute) closeUnused() {
 // application. Otherwise they would stay for two minutes, after each reload as many as
 // there were attempts at a time. If it is for good, there are to be no others.
 func closeIdle(routes caddyhttp.RouteList, forGood bool) {
-	for _, route := range routes {
-		for _, handler := range route.Handlers {
-			switch handler := handler.(type) {
-			case *caddyhttp.Subroute:
-				closeIdle(handler.Routes, forGood)
-			case *reverseproxy.Handler:
-				switch transport := handler.Transport.(type) {
-				case wholeSender:
-					if forGood {
-						_ = transport.Cleanup()
-					} else {
-						transport.Transport.CloseIdleConnections()
-					}
-				case *reverseproxy.HTTPTransport:
-					transport.Transport.CloseIdleConnections()
-				}
+	eachProxy(routes, func(proxy *reverseproxy.Handler) {
+		switch transport := proxy.Transport.(type) {
+		case wholeSender:
+			if forGood {
+				_ = transport.Cleanup()
+				transport.opened.close() // those in which HTTP/2 still tidies up, too
+			} else {
+				transport.Transport.CloseIdleConnections()
 			}
+		case *reverseproxy.HTTPTransport:
+			transport.Transport.CloseIdleConnections()
 		}
-	}
+	})
 }
 
 // boundWrites makes the proxies in routes close an HTTP/2 connection to an application
 // that reads nothing of it, before an attempt with that timeout ends. All that is under
 // way in a connection waits for a write in it, even what wants to end.
 func boundWrites(routes caddyhttp.RouteList, timeout time.Duration) {
+	eachProxy(routes, func(proxy *reverseproxy.Handler) {
+		if transport, ok := proxy.Transport.(*reverseproxy.HTTPTransport); ok && !busy(proxy) {
+			transport.Transport.HTTP2 = &http.HTTP2Config{WriteByteTimeout: timeout / 2}
+		}
+	})
+}
+
+// eachProxy calls do with each proxy in routes, and in the routes that are within
+// them: of errors, and for the answers of other proxies.
+func eachProxy(routes caddyhttp.RouteList, do func(*reverseproxy.Handler)) {
+	answers := func(handlers []caddyhttp.ResponseHandler) {
+		for _, handler := range handlers {
+			eachProxy(handler.Routes, do)
+		}
+	}
 	for _, route := range routes {
 		for _, handler := range route.Handlers {
 			switch handler := handler.(type) {
 			case *caddyhttp.Subroute:
-				boundWrites(handler.Routes, timeout)
-			case *reverseproxy.Handler:
-				if transport, ok := handler.Transport.(*reverseproxy.HTTPTransport); ok && !busy(handler) {
-					transport.Transport.HTTP2 = &http.HTTP2Config{WriteByteTimeout: timeout / 2}
+				eachProxy(handler.Routes, do)
+				if handler.Errors != nil {
+					eachProxy(handler.Errors.Routes, do)
 				}
+			case *reverseproxy.Handler:
+				do(handler)
+				answers(handler.HandleResponse)
+			case *intercept.Intercept:
+				answers(handler.HandleResponse)
 			}
 		}
 	}

@@ -82,6 +82,7 @@ func (h *Handler) newDelivery(ctx context.Context, w http.ResponseWriter, m *que
 		major, minor = 1, 1
 	}
 	d := newDelivered(m, attempt)
+	_, d.unread = w.(*recorder)
 	// It never leaves the stack: WithContext copies it.
 	bare := http.Request{
 		Method:        stored.Method,

@@ -21,11 +21,13 @@ type delivered struct {
 	message                 *queue.Message
 	id, attempt, receivedAt string
 
+	unread bool // the answer: only its status counts
+
 	mu   sync.Mutex
-	last read // what was read of a body to send it whole
+	last read         // what was read of a body to send it whole
+	long *guardedBody // that was sent last
 
 	repeats atomic.Int32
-	counted atomic.Bool // by who sends the request
 }
 
 // errRepeated ends an attempt whose request was repeated before.
@@ -86,7 +88,7 @@ func (d *delivered) bodyAgain() (io.ReadCloser, error) {
 // have been the message that ended who served the connection, and would end all
 // others in the same way.
 func (d *delivered) repeat() error {
-	if !d.counted.Load() && d.repeats.Add(1) > 1 {
+	if d.repeats.Add(1) > 1 {
 		return errRepeated
 	}
 	return nil
@@ -124,16 +126,22 @@ func (h *Handler) deliveredHeader(d *delivered) http.Header {
 	if _, ok := header[headerIdempotent]; !ok {
 		set(headerIdempotent, d.id)
 	}
-	if header.Get("Accept-Encoding") == "" && header.Get("Range") == "" && d.message.Request.Method != http.MethodHead {
-		// A transport would ask for it just so, and then unpack the answer.
-		set("Accept-Encoding", "gzip")
-	}
 	if h.signer != nil {
 		signDelivery(h.signer, header, d.message, time.Now())
 	}
 	return header
 }
 
-// ownFields is how many fields a delivery adds: the seven above and, if it is
-// signed, three.
+// ownFields is how many fields a delivery adds: the six above, one for
+// [delivered.askForPacked] and, if it is signed, three.
 const ownFields = 10
+
+// askForPacked asks for an answer in gzip where the transport would do it just so,
+// and then unpack the answer. It is left packed to who was asked for it, and nobody
+// reads it.
+func (d *delivered) askForPacked(r *http.Request, transport *http.Transport) {
+	if d.unread && !transport.DisableCompression && r.Method != http.MethodHead &&
+		r.Header.Get("Accept-Encoding") == "" && r.Header.Get("Range") == "" {
+		r.Header["Accept-Encoding"] = []string{"gzip"}
+	}
+}

@@ -141,14 +141,24 @@ func closesKeptConnections(t *testing.T, l *ledger.Ledger, messages int, mutatio
 
 // A message makes the application reset its connection, as if a worker of it had
 // died, while others are kept. The message goes through two of them at most before
-// its backoff, and not through all: it would end all workers at once.
+// its backoff, and not through all: it would end all workers at once. That holds
+// behind another proxy of the route too, which is asked with a request without a body.
 func TestFaultMessageThatBreaksConnections(t *testing.T) {
-	l := &ledger.Ledger{Backoff: 50 * time.Millisecond}
-	breaksConnections(t, l)
-	report(t, l, ledger.End{})
+	well := newApplication(t)
+	for name, before := range map[string]string{
+		"alone":         "",
+		"after another": "forward_auth " + well.addr + " {\n uri /auth\n }\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &ledger.Ledger{Backoff: 50 * time.Millisecond}
+			breaksConnections(t, l, before)
+			report(t, l, ledger.End{})
+		})
+	}
 }
 
-func breaksConnections(t *testing.T, l *ledger.Ledger, mutations ...string) {
+// breaksConnections delivers through a route that begins with what is before.
+func breaksConnections(t *testing.T, l *ledger.Ledger, before string, mutations ...string) {
 	t.Helper()
 	const kept = 12
 	app := newApplication(t)
@@ -182,7 +192,7 @@ func breaksConnections(t *testing.T, l *ledger.Ledger, mutations ...string) {
 	}
 	s := newServer(t)
 	s.mutations = mutations
-	s.load(retrySite(app.addr, "retry {\n backoff 100ms 100ms\n }"))
+	s.load(retrySite("{\n"+before+"reverse_proxy "+app.addr+"\n}", "retry {\n backoff 100ms 100ms\n }"))
 	client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
 	defer client.CloseIdleConnections()
 	for _, body := range [][]byte{nil, []byte("small"), longBody} {
@@ -206,7 +216,7 @@ func TestFaultBrokenConnectionsShowWhatIsBroken(t *testing.T) {
 	})
 	t.Run(ignoresBackoff, func(t *testing.T) {
 		l := &ledger.Ledger{Backoff: 50 * time.Millisecond}
-		breaksConnections(t, l, ignoresBackoff)
+		breaksConnections(t, l, "", ignoresBackoff)
 		expectBroken(t, l, ledger.End{}, ledger.Haste)
 	})
 }

@@ -23,6 +23,7 @@ type halfSent struct {
 	ledger *ledger.Ledger
 	id     string
 	conn   net.Conn
+	answer *bufio.Reader
 }
 
 const halfBody = "the first half, "
@@ -36,27 +37,38 @@ func sendHalf(s *server, l *ledger.Ledger, id, secret string) *halfSent {
 		return err == nil
 	})
 	s.t.Cleanup(func() { conn.Close() })
-	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: a\r\nX-Webhook-Token: %s\r\nX-Webhook-Id: %s\r\nContent-Length: %d\r\n\r\n%s",
-		secret, id, len(halfBody)+len(id), halfBody)
+	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: a\r\nX-Webhook-Token: %s\r\nX-Webhook-Id: %s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n",
+		secret, id, len(halfBody)+len(id))
 	l.Sent(id, []byte(halfBody+id))
-	eventually(s.t, "the inbox receives it", func() bool { return s.metric("caddy_webhook_inbox_receiving_bytes") > 0 })
-	return &halfSent{s, l, id, conn}
+	h := &halfSent{s, l, id, conn, bufio.NewReader(conn)}
+	if status := h.next(); status != http.StatusContinue { // which the inbox asks for when it reads the body
+		s.t.Fatalf("status %d, want 100", status)
+	}
+	fmt.Fprint(conn, halfBody)
+	return h
+}
+
+// next returns the next answer.
+func (h *halfSent) next() (status int) {
+	h.s.t.Helper()
+	if err := h.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		h.s.t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(h.answer, nil)
+	if err != nil {
+		h.s.t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode
 }
 
 // rest sends the rest, and returns the answer.
 func (h *halfSent) rest() int {
 	h.s.t.Helper()
 	fmt.Fprint(h.conn, h.id)
-	if err := h.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		h.s.t.Fatal(err)
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(h.conn), nil)
-	if err != nil {
-		h.s.t.Fatal(err)
-	}
-	resp.Body.Close()
-	h.ledger.Answered(h.id, resp.StatusCode)
-	return resp.StatusCode
+	status := h.next()
+	h.ledger.Answered(h.id, status)
+	return status
 }
 
 // A reload comes while a request is half received. It is verified and queued as the

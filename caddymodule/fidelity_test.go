@@ -117,7 +117,11 @@ func (s *server) tryRaw(request string) (*http.Response, error) {
 	if _, err := conn.Write([]byte(request)); err != nil {
 		return nil, err
 	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	answers := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(answers, nil)
+	for err == nil && resp.StatusCode == http.StatusContinue { // to whom has sent it all already
+		resp, err = http.ReadResponse(answers, nil)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the answer: %w", err)
 	}

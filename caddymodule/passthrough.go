@@ -95,8 +95,15 @@ func (h *Handler) passThrough(in *inbox, w http.ResponseWriter, r *http.Request,
 
 	h.count(in, passedThrough)
 	h.noteID(r, m.ID)
+	answeredWell := false
+	defer func() { // also if the answer broke off, for which reverse_proxy panics
+		if !answeredWell {
+			h.chain.doubt()
+		}
+	}()
 	begun := time.Now()
 	status, err := answered(ctx, rec, h.chain.ServeHTTP(rec, d))
+	answeredWell = err == nil && rec.Status() >= 200
 	level, text := zap.DebugLevel, "webhook passed through"
 	if err != nil {
 		level, text = zap.ErrorLevel, "webhook not passed through"

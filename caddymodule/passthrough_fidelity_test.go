@@ -3,6 +3,7 @@
 package caddymodule_test
 
 import (
+	"compress/gzip"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -13,7 +14,8 @@ import (
 	"testing"
 )
 
-// The answer is what a plain reverse_proxy in the same place would have sent.
+// The answer is what a plain reverse_proxy in the same place would have sent. So it is
+// packed only for a sender that asked for it.
 func TestPassthroughAnswersLikeReverseProxy(t *testing.T) {
 	app := newApplication(t)
 	app.handle = func(w http.ResponseWriter, r *http.Request, _ []byte) {
@@ -30,6 +32,8 @@ func TestPassthroughAnswersLikeReverseProxy(t *testing.T) {
 			w.Header().Set("X-Sum", "1")
 		case "/redirect":
 			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+		case "/packed":
+			pack(w, r, "a challenge")
 		default:
 			io.WriteString(w, "<p>sniffed")
 		}
@@ -48,12 +52,16 @@ func TestPassthroughAnswersLikeReverseProxy(t *testing.T) {
 		reverse_proxy %[1]s
 	}
 `, app.addr))
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	get := func(method, uri string) (status int, h http.Header, body string) {
+	client := &http.Client{Transport: &http.Transport{DisableCompression: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	defer client.CloseIdleConnections()
+	get := func(method, uri, accepts string) (status int, h http.Header, body string) {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.addr+uri, nil)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if accepts != "" {
+			r.Header.Set("Accept-Encoding", accepts)
 		}
 		resp, err := client.Do(r)
 		if err != nil {
@@ -70,15 +78,64 @@ func TestPassthroughAnswersLikeReverseProxy(t *testing.T) {
 		return resp.StatusCode, h, string(data)
 	}
 	for _, method := range []string{"GET", "HEAD", "POST"} {
-		for _, path := range []string{"/page", "/empty", "/trailer", "/redirect"} {
-			wantStatus, want, wantBody := get(method, "/plain"+path)
-			status, got, body := get(method, "/inbox"+path)
-			if status != wantStatus || body != wantBody || !maps.EqualFunc(got, want, slices.Equal) {
-				t.Errorf("%s %s: answered %d %v %q, want %d %v %q", method, path, status, got, body, wantStatus, want, wantBody)
+		for _, path := range []string{"/page", "/empty", "/trailer", "/redirect", "/packed"} {
+			for _, accepts := range []string{"", "identity", "gzip"} {
+				wantStatus, want, wantBody := get(method, "/plain"+path, accepts)
+				status, got, body := get(method, "/inbox"+path, accepts)
+				if status != wantStatus || body != wantBody || !maps.EqualFunc(got, want, slices.Equal) {
+					t.Errorf("%s %s: answered %d %v %q, want %d %v %q", method, path, status, got, body, wantStatus, want, wantBody)
+				}
 			}
 		}
 	}
 	s.nothingQueued()
+}
+
+// pack answers in gzip if the request accepts it.
+func pack(w http.ResponseWriter, r *http.Request, answer string) {
+	w.Header().Set("Content-Type", "text/plain") // else Caddy guesses, if there is a part of the body in time
+	if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		io.WriteString(w, answer)
+		return
+	}
+	w.Header().Set("Content-Encoding", "gzip")
+	packed := gzip.NewWriter(w)
+	io.WriteString(packed, answer)
+	packed.Close()
+}
+
+// An application is asked for what a plain reverse_proxy would ask it for: for gzip if
+// the sender says nothing of it, unless it is configured otherwise.
+func TestDeliveryAsksForEncodingsLikeReverseProxy(t *testing.T) {
+	app := newApplication(t)
+	client := &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}, Timeout: patience}
+	s := newServer(t)
+	for _, options := range []string{"", "compression off"} {
+		proxy := "reverse_proxy " + app.addr + " {\n transport http {\n " + options + "\n }\n }"
+		s.load("handle /plain {\n" + proxy + "\n}\n" + openSite(proxy))
+		for _, accepts := range [][]string{nil, {"br"}, {"gzip, br"}} {
+			var asked [2][]string
+			for i, path := range []string{"/plain", "/inbox"} {
+				r, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+s.addr+path, strings.NewReader("x"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if accepts != nil {
+					r.Header["Accept-Encoding"] = accepts
+				}
+				resp, err := client.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				asked[i] = app.next().Header["Accept-Encoding"]
+			}
+			if !slices.Equal(asked[0], asked[1]) {
+				t.Errorf("%q, with %q by the sender: the application is asked for %q, and by a plain proxy for %q", options, accepts, asked[1], asked[0])
+			}
+		}
+		s.settled("demo")
+	}
 }
 
 func TestPassthroughOfLargeAndChunkedBodies(t *testing.T) {

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -29,18 +28,12 @@ const wholeLimit = 4 << 10
 // soon as they have it. Ours are in memory, and a write that can be saved, with the
 // second awakening of the application, is a tenth of what a delivery costs.
 func sendWhole(routes caddyhttp.RouteList) {
-	for _, route := range routes {
-		for _, handler := range route.Handlers {
-			switch handler := handler.(type) {
-			case *caddyhttp.Subroute:
-				sendWhole(handler.Routes)
-			case *reverseproxy.Handler:
-				if transport, ok := handler.Transport.(*reverseproxy.HTTPTransport); ok && !busy(handler) {
-					handler.Transport = wholeSender{takeOver(transport)}
-				}
-			}
+	eachProxy(routes, func(proxy *reverseproxy.Handler) {
+		if transport, ok := proxy.Transport.(*reverseproxy.HTTPTransport); ok && !busy(proxy) {
+			taken := takeOver(transport)
+			proxy.Transport = wholeSender{taken, trackConnections(taken.Transport)}
 		}
-	}
+	})
 }
 
 // busy reports whether the proxy uses its transport already, for health checks,
@@ -60,7 +53,10 @@ func takeOver(transport *reverseproxy.HTTPTransport) *reverseproxy.HTTPTransport
 
 // wholeSender is the transport of a proxy that sends small bodies whole, and repeats
 // no request more than once.
-type wholeSender struct{ *reverseproxy.HTTPTransport }
+type wholeSender struct {
+	*reverseproxy.HTTPTransport
+	opened *connections
+}
 
 // RoundTrip implements [http.RoundTripper].
 func (s wholeSender) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -68,17 +64,29 @@ func (s wholeSender) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !ok {
 		return s.HTTPTransport.RoundTrip(r)
 	}
+	d.askForPacked(r, s.Transport)
 	empty := r.Body == nil || r.Body == http.NoBody
+	counts, repeat := empty || s.TLS != nil || slices.Contains(s.Versions, "h2c"), d.repeat
+	if counts {
+		repeat = func() error { return nil } // countRepeats does
+	}
 	if !empty && r.ContentLength > 0 && r.ContentLength <= wholeLimit {
 		whole := *r
-		whole.Body, whole.GetBody = d.readWhole(r.Body, r.ContentLength).again(d.repeat)
+		whole.Body, whole.GetBody = d.readWhole(r.Body, r.ContentLength).again(repeat)
 		r = &whole
 	} else if !empty {
+		body := d.guard(r.Body)
+		defer body.sent()
 		guarded := *r
-		guarded.Body = &guardedBody{ReadCloser: r.Body}
+		guarded.Body, guarded.GetBody = body, func() (io.ReadCloser, error) {
+			if err := repeat(); err != nil {
+				return nil, err
+			}
+			return body.again()
+		}
 		r = &guarded
 	}
-	if empty || s.TLS != nil || slices.Contains(s.Versions, "h2c") {
+	if counts {
 		return s.countRepeats(r, d)
 	}
 	return s.HTTPTransport.RoundTrip(r)
@@ -88,12 +96,13 @@ func (s wholeSender) RoundTrip(r *http.Request) (*http.Response, error) {
 // repeats one without a body as often as it likes, and in HTTP/2 it asks for the body
 // once more than it sends it.
 func (s wholeSender) countRepeats(r *http.Request, d *delivered) (*http.Response, error) {
-	d.counted.Store(true)
 	ctx, stop := context.WithCancelCause(r.Context()) // which ends with the attempt
 	var written atomic.Bool                           // since there was the last connection
+	var last atomic.Pointer[use]
 	resp, err := s.HTTPTransport.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteHeaders: func() { written.Store(true) },
 		GotConn: func(got httptrace.GotConnInfo) {
+			last.Store(s.use(got.Conn))
 			if !written.Swap(false) || d.repeats.Add(1) == 1 {
 				return
 			}
@@ -103,37 +112,31 @@ func (s wholeSender) countRepeats(r *http.Request, d *delivered) (*http.Response
 			}
 		},
 	})))
+	if last := last.Load(); last != nil {
+		last.ended(r.Context(), err)
+	}
 	if err != nil && context.Cause(ctx) == errRepeated {
 		err = errRepeated
 	}
 	return resp, err
 }
 
-// guardedBody is a body that HTTP/2 may close while it is read, which the one that a
-// proxy makes does not bear.
-type guardedBody struct {
-	mu sync.Mutex
-	io.ReadCloser
-}
-
-func (b *guardedBody) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.ReadCloser.Read(p)
-}
-
-func (b *guardedBody) Close() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.ReadCloser.Close()
-}
-
-// multiplexes reports whether the connection speaks HTTP/2.
+// multiplexes reports whether the connection speaks HTTP/2 or HTTP/3. One of HTTP/3
+// must not be closed: it is none, and panics.
 func (s wholeSender) multiplexes(conn net.Conn) bool {
 	if conn, ok := conn.(*tls.Conn); ok {
 		return conn.ConnectionState().NegotiatedProtocol == "h2"
 	}
-	return slices.Contains(s.Versions, "h2c")
+	return slices.Contains(s.Versions, "h2c") || slices.Contains(s.Versions, "3")
+}
+
+// use returns the use of a connection in which other requests may be under way too,
+// or nil.
+func (s wholeSender) use(conn net.Conn) *use {
+	if own := ownConnection(conn); own != nil && s.multiplexes(conn) {
+		return own.begin()
+	}
+	return nil
 }
 
 // read is what was read of a body in order to send it whole. A proxy that finds

@@ -63,10 +63,11 @@ func (l *listener) serve(conn net.Conn) {
 
 // An application is woken once for a small message.
 func TestSmallBodyComesWithItsHeader(t *testing.T) {
-	app := newListener(t)
+	app, other := newListener(t), newApplication(t)
 	for name, route := range map[string]string{
 		"proxy":          "reverse_proxy " + app.addr,
 		"in a handle":    "handle /* {\n route {\n reverse_proxy " + app.addr + "\n }\n }",
+		"after another":  "reverse_proxy " + other.addr + " {\n method GET\n @ok status 2xx\n handle_response @ok {\n reverse_proxy " + app.addr + "\n }\n }",
 		"with a rewrite": "reverse_proxy " + app.addr + " {\n rewrite /elsewhere\n header_up X-Added yes\n }",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -151,8 +152,32 @@ func TestBodyIsWholeAtSecondUpstream(t *testing.T) {
 }
 
 // A message that comes to a connection which the application closes is sent on
-// another, and is what the route made of it there too.
+// another, and is what the route made of it there too. What the route made of a long
+// one is not there any more: then that is another attempt.
 func TestBodyIsWholeOnSecondConnection(t *testing.T) {
+	long := strings.Repeat("0123456789", 10_000)
+	changed := strings.Replace(long, "0", "x", 1)
+	changedLate := long[:len(long)-1] + "x"
+	for name, c := range map[string]struct {
+		stored, set string
+		attempts    int
+	}{
+		"small, changed":      {"as it was", "changed", 1},
+		"long":                {long, "", 1},
+		"long, made small":    {long, "changed", 1},
+		"long, changed":       {long, changed, 2},
+		"long, changed late":  {long, changedLate, 2},
+		"long, made longer":   {long, long + "x", 2},
+		"long, made shorter":  {long, long[1:], 2},
+		"long, its beginning": {long, long[:len(long)-1], 2},
+		"small, made long":    {"as it was", long, 2},
+	} {
+		t.Run(name, func(t *testing.T) { bodyOnSecondConnection(t, c.stored, c.set, c.attempts) })
+	}
+}
+
+func bodyOnSecondConnection(t *testing.T, stored, set string, attempts int) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -180,16 +205,22 @@ func TestBodyIsWholeOnSecondConnection(t *testing.T) {
 			}()
 		}
 	}()
-	s := serve(t, openSite("request_body {\n set changed\n }\nreverse_proxy "+l.Addr().String()))
-	for i := range 10 {
-		s.expect(202, "POST", "/", nil, "as it was")
-		tries := 1
-		if i > 0 {
-			tries = 2 // the first one on the connection of the message before
-		}
-		for range tries {
-			if body := receive(t, got, "it is delivered"); body != "1 changed" {
-				t.Fatalf("the application got %q", body)
+	route, want := "reverse_proxy "+l.Addr().String(), stored
+	if set != "" {
+		route, want = "request_body {\n set "+set+"\n }\n"+route, set
+	}
+	s := serve(t, openSite(route))
+	s.expect(202, "POST", "/", nil, stored)
+	if body := receive(t, got, "it is delivered"); body != "1 "+want {
+		t.Fatalf("the application got %.50q, %d bytes", body, len(body))
+	}
+	s.settled("demo")
+	for range 2 {
+		s.expect(202, "POST", "/", nil, stored)
+		// First on the connection of the message before.
+		for _, attempt := range []int{1, attempts} {
+			if body := receive(t, got, "it is delivered"); body != fmt.Sprint(attempt, " ", want) {
+				t.Fatalf("the application got %.50q, %d bytes, want %d of attempt %d", body, len(body), len(want), attempt)
 			}
 		}
 		s.settled("demo")

@@ -106,11 +106,11 @@ func (d *Dispatcher) SetTarget(t Target) {
 	defer d.mu.Unlock()
 	if t.Route != d.target.Route {
 		d.warned = false
+		d.pace.pausedUntil = time.Time{} // it was the old route that asked for it
 	}
 	d.target = newTarget(t)
 	d.pace.setLimit(t.Concurrency)
 	if d.health.rerouted(t.Route, time.Now()) {
-		d.pace.pausedUntil = time.Time{}
 		d.stored.outage = false
 	}
 	d.replan()

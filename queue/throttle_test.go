@@ -41,6 +41,29 @@ func TestA429PausesTheEndpointForAsLongAsItAsks(t *testing.T) {
 	}
 }
 
+// Who asked for the pause is not who is delivered to any more.
+func TestAPauseEndsWithItsRoute(t *testing.T) {
+	open(t, queue.Result{Status: 429, RetryAfter: 5 * time.Minute}, func(s *site) {
+		s.publish(1)
+		s.start()
+		s.pass(time.Second)
+		s.tried()
+		s.answerWith(ok)
+		s.d.SetTarget(s.target) // a reload that leaves the route as it is
+		s.publish(3)
+		s.pass(10 * time.Second)
+		if n := len(s.took()); n != 0 {
+			s.Fatalf("%d messages were handed out in the pause", n)
+		}
+		s.target.Route = "another"
+		s.d.SetTarget(s.target)
+		s.pass(time.Second)
+		if n := len(s.took()); n != 3 {
+			s.Errorf("%d messages were handed out to another route at once, want the 3 that it did not ask to wait for", n)
+		}
+	})
+}
+
 // Attempts that were under way when an endpoint asked for a pause may open an outage,
 // and one may even end it. The endpoint is left alone all the same.
 func TestAPauseHoldsInAnOutageToo(t *testing.T) {

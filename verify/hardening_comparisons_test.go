@@ -67,6 +67,7 @@ var comparisons = []struct {
 		`verify.checkText: switch strings.TrimSpace(secret) case secret`,
 	}},
 	{"a request with itself, all of which its sender wrote", []string{
+		`caddymodule.compare: bytes.HasPrefix(b.stored[b.read:], next)`,
 		`caddymodule.newDelivery: clientIP(r) != stored.ClientIP`,
 		`caddymodule.newDelivery: stored.URI != stored.OriginalURI`,
 		`caddymodule.precheck: r.RequestURI != orig.uri`,
