@@ -266,6 +266,15 @@ func TestFaultApplication(t *testing.T) {
 	}
 }
 
+// An engine that hands out one message at a time has everybody wait for applications
+// that hang.
+func TestFaultApplicationDelaysOthersIsNoticed(t *testing.T) {
+	l := new(ledger.Ledger)
+	hang := func(c *rogueConn) { c.hang() }
+	attack(t, l, []rogueFault{{name: "a", do: hang}, {name: "b", do: hang}, {name: "c", do: hang}, {name: "d", do: hang}}, oneAtATime)
+	expectBroken(t, l, ledger.End{}, ledger.Growth)
+}
+
 // An engine that takes an attempt for a delivery loses messages here, and one that
 // forgets to wait is noticed.
 func TestFaultApplicationIsNoticed(t *testing.T) {

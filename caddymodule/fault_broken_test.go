@@ -34,6 +34,7 @@ const (
 	forgetsAttempts     = "forgets_attempts"      // so that each is the first
 	bearsAGrudge        = "bears_a_grudge"        // refuses for ever what it refused once
 	answersAfterFailure = "answers_after_failure" // takes it for stored when the disk failed
+	oneAtATime          = "one_at_a_time"         // hands out nothing while an attempt is under way, at any endpoint
 	clearsWhatFails     = "clears_what_fails"     // begins anew when it cannot open its directory
 	refusesSome         = "refuses_some"          // every tenth publication, as a full disk would; breaks nothing
 )
@@ -103,7 +104,7 @@ func (e *brokenEngine) Open(o caddymodule.EngineObserver, log *zap.Logger) (queu
 		return nil, errors.Join(err, q.Close())
 	}
 	known, err := os.ReadFile(keys.Name())
-	b := &brokenQueue{Queue: q, mutations: e.Mutations, keys: keys, known: string(known), marked: make(map[string]bool)}
+	b := &brokenQueue{Queue: q, mutations: e.Mutations, keys: keys, known: string(known), marked: make(map[string]bool), turn: make(chan struct{}, 1)}
 	return b, err
 }
 
@@ -117,8 +118,9 @@ func (e *brokenEngine) Health(q queue.Queue) caddymodule.Health {
 type brokenQueue struct {
 	queue.Queue
 	mutations []string
-	keys      *os.File // that keyBeforeMessage knows; survives a kill
-	known     string   // what was in it
+	keys      *os.File      // that keyBeforeMessage knows; survives a kill
+	known     string        // what was in it
+	turn      chan struct{} // of whose message is out, with oneAtATime
 
 	mu        sync.Mutex
 	published int
@@ -195,7 +197,7 @@ func (q *brokenQueue) Receive(ctx context.Context, endpoint string, lease time.D
 	if err != nil {
 		return d, err
 	}
-	return q.broken(d)
+	return q.broken(ctx, d)
 }
 
 func (q *brokenQueue) Probe(ctx context.Context, endpoint string, pick queue.Pick, lease time.Duration) (queue.Delivery, error) {
@@ -203,10 +205,17 @@ func (q *brokenQueue) Probe(ctx context.Context, endpoint string, pick queue.Pic
 	if err != nil {
 		return d, err
 	}
-	return q.broken(d)
+	return q.broken(ctx, d)
 }
 
-func (q *brokenQueue) broken(d queue.Delivery) (queue.Delivery, error) {
+func (q *brokenQueue) broken(ctx context.Context, d queue.Delivery) (queue.Delivery, error) {
+	if q.is(oneAtATime) {
+		select {
+		case q.turn <- struct{}{}:
+		case <-ctx.Done():
+			return queue.Delivery{}, errors.Join(ctx.Err(), d.Lease.Nack(0, d.History))
+		}
+	}
 	l := brokenLease{d.Lease, q, d.Message.ID.String(), d.History}
 	d.Lease = l
 	if n := len(d.Message.Request.Body); n > 0 && q.is(changesAByte) {
@@ -231,7 +240,16 @@ type brokenLease struct {
 	history queue.History
 }
 
+// passOn ends the turn.
+func (l brokenLease) passOn() {
+	select {
+	case <-l.q.turn:
+	default: // without oneAtATime
+	}
+}
+
 func (l brokenLease) Ack(keep time.Duration) error {
+	defer l.passOn()
 	switch {
 	case l.q.is(ackBeforeAnswer):
 		return nil
@@ -246,6 +264,7 @@ func (l brokenLease) Ack(keep time.Duration) error {
 }
 
 func (l brokenLease) Nack(delay time.Duration, h queue.History) error {
+	defer l.passOn()
 	if l.q.is(ackBeforeAnswer) {
 		return nil
 	}
@@ -259,6 +278,7 @@ func (l brokenLease) Nack(delay time.Duration, h queue.History) error {
 }
 
 func (l brokenLease) Bury(reason string, h queue.History, keep time.Duration) error {
+	defer l.passOn()
 	if l.q.is(ackBeforeAnswer) {
 		return nil
 	}

@@ -28,12 +28,13 @@ func TestFaultDiskErrors(t *testing.T) {
 		forGood bool
 		rounds  int
 	}{
-		"a sync, once":          {"fdatasync:error=EIO:when=1", true, rounds(1, 10)}, // in each thread
-		"syncs, for a moment":   {"fdatasync:error=EIO", false, rounds(0, 10)},
-		"every sync":            {"fdatasync,fsync,msync:error=EIO", true, rounds(1, 10)},
-		"every write":           {"pwrite64:error=EIO", true, rounds(0, 10)},
-		"every write and sync":  {"pwrite64,fdatasync,fsync,msync:error=EIO", true, rounds(0, 10)},
-		"a sync, without space": {"fdatasync:error=ENOSPC", false, rounds(0, 10)},
+		"a sync, once":           {"fdatasync:error=EIO:when=1", true, rounds(1, 10)}, // in each thread
+		"syncs, for a moment":    {"fdatasync:error=EIO", false, rounds(0, 10)},
+		"every sync":             {"fdatasync,fsync,msync:error=EIO", true, rounds(1, 10)},
+		"every write":            {"pwrite64:error=EIO", true, rounds(0, 10)},
+		"every write and sync":   {"pwrite64,fdatasync,fsync,msync:error=EIO", true, rounds(0, 10)},
+		"a write, without space": {"pwrite64:error=ENOSPC:when=1", true, rounds(1, 10)}, // after it was reserved
+		"a sync, without space":  {"fdatasync:error=ENOSPC", false, rounds(0, 10)},
 	} {
 		if c.rounds == 0 {
 			continue

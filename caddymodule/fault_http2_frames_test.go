@@ -4,7 +4,9 @@ package caddymodule_test
 
 import (
 	"bytes"
+	"io"
 	"sync"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -46,6 +48,21 @@ func (c *frameConn) encoded(fields ...string) []byte {
 		_ = c.fields.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
 	}
 	return c.block.Bytes()
+}
+
+// hearEnd listens again when all messages are settled, and ends what is said if the
+// inbox has closed the connection by then. Of that one hears nothing before: the end
+// comes after what the inbox said and what is not read, and what waits to be sent does
+// not make the system of the inbox, which has no connection any more, answer at once.
+func (c *frameConn) hearEnd(said <-chan struct{}) {
+	select {
+	case <-said:
+		return
+	case <-c.over:
+	}
+	_ = c.SetReadDeadline(time.Time{})
+	_, _ = io.Copy(io.Discard, c.Conn)
+	c.Close()
 }
 
 // endlessly says frames again and again, many in one write, until nobody listens.

@@ -142,57 +142,72 @@ var hangings = map[string]frameFault{
 // timeout. If the connection takes one at a time, nobody else is delayed; if it takes
 // many, then no longer than an attempt may take, and all is delivered over another.
 func TestFaultHTTP2ConnectionHangs(t *testing.T) {
-	for name, f := range hangings {
+	for name := range hangings {
 		t.Run(name, func(t *testing.T) {
 			l := new(ledger.Ledger)
-			f.name = "demo"
-			f.ends = rogueTimeout / 2
-			if name == "takes-one-at-a-time" {
-				f.ends = 2 * rogueTimeout
-			}
-			app := newFramer(t, l, f)
-			var others atomic.Int64
-			first := make(chan string, 1)
-			app.answer = func(c *frameConn, stream uint32, q *frameRequest) {
-				if c.number > 1 {
-					_ = app.accepts(c, stream, q)
-					if q.a.Number == 1 {
-						others.Add(1)
-					}
-					return
-				}
-				select {
-				case first <- q.key:
-				default:
-				}
-				q.a.Ended = time.Now()
-				l.Tried(q.key, q.body, q.a)
-			}
-			s := newServer(t)
-			if err := s.tryLoad(s.caddyfile("", app.site("concurrency 4"))); err != nil {
-				t.Fatal(err)
-			}
-			client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
-			defer client.CloseIdleConnections()
-			send := func(n int) {
-				key := fmt.Sprint(n)
-				sendTo(t, l, client, "http://"+s.addr+"/demo", key, []byte(key))
-			}
-			send(0)
-			if name != "has-no-window" {
-				receive(t, first, "the first is under way")
-			}
-			began := time.Now()
-			for n := range 20 {
-				send(n + 1)
-			}
-			if name == "takes-one-at-a-time" {
-				eventually(t, "all others are delivered", func() bool { return others.Load() == 20 })
-				l.Measured("seconds that others are delayed", time.Since(began).Seconds(), (f.timeout() / 2).Seconds())
-			}
-			s.settled("demo")
-			l.Measured("seconds until all is delivered", time.Since(began).Seconds(), (4*f.timeout() + patience/4).Seconds())
+			hang(t, l, name)
 			report(t, l, ledger.End{})
 		})
 	}
+}
+
+// An engine that takes an attempt for a delivery loses what hangs.
+func TestFaultHTTP2ConnectionHangsIsNoticed(t *testing.T) {
+	l := new(ledger.Ledger)
+	hang(t, l, "takes-many", ackBeforeAnswer)
+	expectBroken(t, l, ledger.End{}, ledger.Loss)
+}
+
+// hang delivers messages to an application whose first connection hangs.
+func hang(t *testing.T, l *ledger.Ledger, name string, mutations ...string) {
+	t.Helper()
+	noteStalls(t, l, rogueTimeout/8)
+	f := hangings[name]
+	f.name = "demo"
+	f.ends = rogueTimeout / 2
+	if name == "takes-one-at-a-time" {
+		f.ends = 2 * rogueTimeout
+	}
+	app := newFramer(t, l, f)
+	var others atomic.Int64
+	first := make(chan string, 1)
+	app.answer = func(c *frameConn, stream uint32, q *frameRequest) {
+		if c.number > 1 {
+			_ = app.accepts(c, stream, q)
+			if q.a.Number == 1 {
+				others.Add(1)
+			}
+			return
+		}
+		select {
+		case first <- q.key:
+		default:
+		}
+		q.a.Ended = time.Now()
+		l.Tried(q.key, q.body, q.a)
+	}
+	s := newServer(t)
+	if err := s.tryLoad(s.caddyfile(s.brokenBy(mutations...), app.site("concurrency 4"))); err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
+	defer client.CloseIdleConnections()
+	send := func(n int) {
+		key := fmt.Sprint(n)
+		sendTo(t, l, client, "http://"+s.addr+"/demo", key, []byte(key))
+	}
+	send(0)
+	if name != "has-no-window" {
+		receive(t, first, "the first is under way")
+	}
+	began := time.Now()
+	for n := range 20 {
+		send(n + 1)
+	}
+	if name == "takes-one-at-a-time" {
+		eventually(t, "all others are delivered", func() bool { return others.Load() == 20 })
+		l.Measured("seconds that others are delayed", time.Since(began).Seconds(), (f.timeout() / 2).Seconds())
+	}
+	s.settled("demo")
+	l.Measured("seconds until all is delivered", time.Since(began).Seconds(), (4*f.timeout() + patience/4).Seconds())
 }

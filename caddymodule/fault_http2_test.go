@@ -237,7 +237,10 @@ func (r *framer) answers(c *frameConn, stream uint32, q *frameRequest, doing *sy
 		r.ledger.Tried(q.key, body, q.a)
 	}
 	if r.fault.deaf {
+		said := make(chan struct{})
+		doing.Go(func() { c.hearEnd(said) })
 		r.fault.do(c, stream)
+		close(said)
 		return false
 	}
 	doing.Go(func() { r.fault.do(c, stream) })

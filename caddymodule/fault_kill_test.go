@@ -50,7 +50,8 @@ func (k *killings) kill(now func()) {
 }
 
 // rest starts the inbox once more, sends again what was not accepted, and waits
-// until all of it is settled.
+// until all of it is settled: with an application that was out of order, the next probe
+// may be as far away as any.
 func (k *killings) rest() {
 	k.t.Helper()
 	k.before = k.ledger.Counts()
@@ -58,7 +59,8 @@ func (k *killings) rest() {
 	for _, tr := range k.traffic {
 		tr.finish(k.server.addr)
 	}
-	rest(k.t, k.server, "demo")
+	loaded(k.t, k.server)
+	inTime(k.t, longestProbe+patience, "nothing waits", func() bool { return k.server.endpoint("demo").Waiting == 0 })
 }
 
 // Caddy is killed again and again under load. Whatever was answered 202 is

@@ -24,6 +24,8 @@ type ailing struct {
 	server *http.Server
 	opened sync.Once
 
+	recovered func() // if it is there, called when the application recovers
+
 	mu                sync.Mutex
 	well              time.Time       // since when; zero before
 	attempts          map[string]bool // while it was down
@@ -67,6 +69,9 @@ func (a *ailing) recover(t *testing.T) {
 	a.well = time.Now()
 	a.mu.Unlock()
 	a.open(t)
+	if a.recovered != nil {
+		a.recovered()
+	}
 }
 
 func (a *ailing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -177,13 +182,16 @@ func outage(t *testing.T, l *ledger.Ledger, app *ailing, length time.Duration, w
 // for one that is well.
 const outageTimeout = 10 * time.Second
 
+// longestProbe is how far away a probe can be, in an outage.
+const longestProbe = 30 * time.Second
+
 // probesWithin returns how many probes may come in an outage, and how long before
 // the next one.
 func probesWithin(outage time.Duration) (n int, next time.Duration) {
 	next = time.Second
 	for left := outage; left >= next; n++ {
 		left -= next
-		next = min(2*next, 30*time.Second)
+		next = min(2*next, longestProbe)
 	}
 	return n, next
 }
@@ -224,6 +232,31 @@ func TestFaultOutageIsNoticed(t *testing.T) {
 	app := newAiling(t, l, outageMoods["answers 500"])
 	outage(t, l, app, 0, 100, ackBeforeAnswer)
 	expectBroken(t, l, ledger.End{}, ledger.Loss)
+}
+
+// So is a herd: who has several attempts begin at once in the moment of recovery does
+// not keep to the ramp.
+func TestFaultOutageNoticesAHerd(t *testing.T) {
+	l := &ledger.Ledger{Backoff: 50 * time.Millisecond}
+	app := newAiling(t, l, outageMoods["answers 500"])
+	var herd sync.WaitGroup
+	app.recovered = func() {
+		for n := range 8 {
+			herd.Go(func() {
+				client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
+				defer client.CloseIdleConnections()
+				for tries := range 20 {
+					post(t.Context(), client, app.addr, fmt.Sprintf("herd-%d-%d", n, tries), "herd")
+				}
+			})
+		}
+		herd.Wait()
+	}
+	outage(t, l, app, 0, 100)
+	expectBroken(t, l, ledger.End{}, ledger.Growth)
+	if app.excess == 0 {
+		t.Error("nobody noticed that it was a herd")
+	}
 }
 
 // inTime is eventually for what takes longer.

@@ -70,6 +70,7 @@ func reloadOfTheDirectory(t *testing.T, l *ledger.Ledger, times int, mutations .
 	for n := range times {
 		before := l.Counts().Accepted
 		eventually(t, "some are accepted", func() bool { return l.Counts().Accepted >= before+20 })
+		under := sendHalf(s, l, fmt.Sprint("half-", n), "secret-token")
 		s.dir = taken
 		if err := s.tryLoad(s.caddyfile("", version(n, app.addr))); err == nil {
 			t.Fatal("a directory with files of others was taken")
@@ -80,6 +81,10 @@ func reloadOfTheDirectory(t *testing.T, l *ledger.Ledger, times int, mutations .
 		if took := time.Since(began); took > slowdown*5*time.Second {
 			t.Errorf("the reload took %v", took)
 		}
+		if status := under.rest(); status != http.StatusServiceUnavailable {
+			t.Errorf("what was on its way to the old directory is answered %d, want 503", status)
+		}
+		again(t, l, s.addr, under.id, halfBody+under.id)
 	}
 	cancel()
 	senders.Wait()
@@ -92,6 +97,18 @@ func reloadOfTheDirectory(t *testing.T, l *ledger.Ledger, times int, mutations .
 		t.Errorf("%v; want no other answers than 202 and 503", answers)
 	}
 	t.Log(answers)
+}
+
+// again sends a webhook once more, as a whole, which must be accepted.
+func again(t *testing.T, l *ledger.Ledger, addr, id, body string) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	l.Sent(id, []byte(body))
+	status := post(t.Context(), client, addr, id, body)
+	l.Answered(id, status)
+	if status != http.StatusAccepted {
+		t.Errorf("sent again, it is answered %d, want 202", status)
+	}
 }
 
 func sum(counts map[int]int) (n int) {

@@ -21,7 +21,8 @@ func version(n int, app string) string {
 
 // The configuration is changed during an outage, and some of the changes fail. It
 // goes on being an outage, in which webhooks are accepted and wait, until a reload
-// brings a route that works: that is tried at once, and all are delivered.
+// brings a route that works: that is tried at once, and not when the next probe was to
+// come, and all are delivered.
 func TestFaultReloadInAnOutage(t *testing.T) {
 	l := new(ledger.Ledger)
 	reloadInAnOutage(t, l, rounds(4, 30))
@@ -32,14 +33,14 @@ func TestFaultReloadInAnOutage(t *testing.T) {
 
 func reloadInAnOutage(t *testing.T, l *ledger.Ledger, times int, mutations ...string) {
 	t.Helper()
-	app, nobody := witness(t, l, nil), freeAddr(t)
+	app, nobody := witness(t, l, nil), []string{freeAddr(t), freeAddr(t)}
 	s := newServer(t)
 	s.mutations = mutations
-	s.load(version(0, nobody))
+	s.load(version(0, nobody[0]))
 	tr := startTraffic(t, l, s.addr, "", 4)
 	eventually(t, "there is an outage", func() bool { return s.endpoint("demo").Outage != nil })
 	for n := range times {
-		s.load(version(n+1, nobody))
+		s.load(version(n+1, nobody[n%2]))
 		if err := s.tryLoad(s.broken(version(n, app.addr))); err == nil {
 			t.Fatal("a configuration that cannot start was loaded")
 		}
@@ -49,11 +50,20 @@ func reloadInAnOutage(t *testing.T, l *ledger.Ledger, times int, mutations ...st
 	}
 	before := l.Counts().Accepted
 	eventually(t, "more webhooks are accepted", func() bool { return l.Counts().Accepted > before+100 })
+	var e struct {
+		Outage struct {
+			NextProbe time.Time `json:"next_probe"`
+		}
+	}
+	far := time.Duration(min(times, 10)) * time.Second // each other route was probed, and so put off the next probe
+	eventually(t, "the next probe is far away", func() bool {
+		s.adminJSON("GET", "/webhook_inbox/endpoints/demo", &e)
+		return time.Until(e.Outage.NextProbe) > far
+	})
 	s.load(version(0, app.addr))
-	began := time.Now()
 	eventually(t, "it is delivered", func() bool { return l.Counts().Delivered > 0 })
-	if took := time.Since(began); took > slowdown*2*time.Second {
-		t.Errorf("the new route was tried for the first time after %v", took)
+	if late := time.Since(e.Outage.NextProbe); late > 0 {
+		t.Errorf("the new route was not tried before the next probe, but %v after it", late)
 	}
 	tr.finish(s.addr)
 	rest(t, s, "demo")

@@ -61,12 +61,12 @@ func (u usage) measured(l *ledger.Ledger, before usage, heap float64) {
 
 // changing returns the n-th of many configurations: a changed endpoint, and one that
 // is there in every second.
-func (p *process) changing(n int, app string) string {
+func (p *process) changing(engine string, n int, app string) string {
 	site := ""
 	if n%2 == 1 {
 		site = fmt.Sprintf("webhook_inbox /guest-%d guest-%[1]d {\n verify none\n dedupe off\n deliver %s\n}\n", n%20, app)
 	}
-	return p.caddyfile("", site+fmt.Sprintf(`
+	config := p.caddyfile("", site+fmt.Sprintf(`
 	webhook_inbox demo {
 		verify token X-Webhook-Token secret-token
 		message_id header X-Webhook-Id
@@ -74,6 +74,7 @@ func (p *process) changing(n int, app string) string {
 		deliver %s
 	}
 `, 10+n, app))
+	return strings.Replace(config, "queue badger", "queue "+engine, 1)
 }
 
 // A hundred reloads under load leave nothing behind: goroutines, file descriptors
@@ -102,11 +103,10 @@ func TestFaultReloadsShowALeak(t *testing.T) {
 // held after the first few.
 func leftBehind(t *testing.T, l *ledger.Ledger, engine string, reloads int) (after, before usage) {
 	t.Helper()
-	p, app := startWitnessed(t, l, slowly)
+	p, app := startWitnessed(t, l, engine, slowly)
 	load := func(n int) {
 		t.Helper()
-		config := strings.Replace(p.changing(n, app), "queue badger", "queue "+engine, 1)
-		if status, answer := p.post("/load", config); status != http.StatusOK {
+		if status, answer := p.post("/load", p.changing(engine, n, app)); status != http.StatusOK {
 			t.Fatalf("reload %d: status %d %s", n, status, answer)
 		}
 	}
@@ -129,11 +129,11 @@ func leftBehind(t *testing.T, l *ledger.Ledger, engine string, reloads int) (aft
 	return after, before
 }
 
-func startWitnessed(t *testing.T, l *ledger.Ledger, answer func(string, int) (int, time.Duration)) (*process, string) {
+func startWitnessed(t *testing.T, l *ledger.Ledger, engine string, answer func(string, int) (int, time.Duration)) (*process, string) {
 	t.Helper()
 	app := witness(t, l, answer)
 	s := newServer(t)
-	return startCaddy(t, s, (&process{server: s}).changing(0, app.addr)), app.addr
+	return startCaddy(t, s, (&process{server: s}).changing(engine, 0, app.addr)), app.addr
 }
 
 // A hundred thousand messages leave nothing behind either, but for what is kept of
@@ -141,7 +141,28 @@ func startWitnessed(t *testing.T, l *ledger.Ledger, answer func(string, int) (in
 func TestFaultMessagesLeakNothing(t *testing.T) {
 	t.Parallel()
 	l := new(ledger.Ledger)
-	p, app := startWitnessed(t, l, nil)
+	after, before := leftByMessages(t, l, "badger", rounds(300, 10_000), rounds(700, 100_000))
+	after.measured(l, before, 8)
+	report(t, l, ledger.End{})
+}
+
+// TestFaultMessagesLeakNothing would notice a goroutine, a file or some memory that
+// each message leaves behind.
+func TestFaultMessagesShowALeak(t *testing.T) {
+	t.Parallel()
+	after, before := leftByMessages(t, new(ledger.Ledger), "spilling", 50, 200)
+	for _, leaked := range []usage{{goroutines: after.goroutines}, {files: after.files}, {heap: after.heap}} {
+		l := new(ledger.Ledger)
+		leaked.measured(l, before, 8)
+		expectBroken(t, l, ledger.End{}, ledger.Growth)
+	}
+}
+
+// leftByMessages returns what a process holds after so many messages, and what it
+// held after the first ones.
+func leftByMessages(t *testing.T, l *ledger.Ledger, engine string, first, then int) (after, before usage) {
+	t.Helper()
+	p, app := startWitnessed(t, l, engine, nil)
 	work := func(name string, n int) usage {
 		accepted := l.Counts().Accepted
 		deadline := time.Now().Add(patience + time.Duration(n)*20*time.Millisecond)
@@ -158,14 +179,13 @@ func TestFaultMessagesLeakNothing(t *testing.T) {
 		tr.finish(p.addr)
 		until("they are delivered", func() bool { return l.Undelivered() == 0 })
 		rest(t, p.server, "demo")
-		if status, answer := p.post("/load", p.changing(len(name), app)); status != http.StatusOK {
+		if status, answer := p.post("/load", p.changing(engine, len(name), app)); status != http.StatusOK {
 			t.Fatalf("status %d %s", status, answer)
 		}
 		return p.atRest()
 	}
-	before := work("first", rounds(300, 10_000))
-	after := work("then", rounds(700, 100_000))
+	before = work("first", first)
+	after = work("then", then)
 	t.Logf("before: %+v, after: %+v", before, after)
-	after.measured(l, before, 8)
-	report(t, l, ledger.End{})
+	return after, before
 }

@@ -3,6 +3,7 @@
 package caddymodule_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -20,7 +21,9 @@ import (
 // Caddy is killed or terminated at a random moment of its start, with a backlog to
 // read, and again, and again: whatever was in the queue before is there after, and
 // is delivered once the application takes it. A SIGTERM before Caddy has loaded its
-// configuration ends it like a kill.
+// configuration ends it like a kill. The moments are drawn from a little more than a
+// start takes; in the first round the signal comes at once, and one comes when Caddy
+// serves.
 func TestFaultSignalWhileStarting(t *testing.T) {
 	t.Parallel()
 	k := signalledWhileStarting(t, rounds(10, 200))
@@ -36,17 +39,33 @@ func signalledWhileStarting(t *testing.T, times int, mutations ...string) *killi
 	k.ledger.Backoff = 0 // an outage ends all waiting
 	k.kill(func() { k.accepted(rounds(500, 2000)) })
 	random := chance(t)
-	for round := range times {
+	opened, start := 0, time.Duration(0)
+	for round := range times + 1 {
+		began := time.Now()
 		p := launchCaddy(t, k.server, k.config)
 		tr := startTraffic(t, k.ledger, k.server.addr, fmt.Sprint("start", round), 4)
 		k.traffic = append(k.traffic, tr)
-		time.Sleep(upTo(random, 150*slowdown*time.Millisecond))
-		began := time.Now()
+		switch round {
+		case 0:
+		case 1:
+			p.serves()
+			start = time.Since(began)
+		default:
+			time.Sleep(upTo(random, start*6/5))
+		}
+		began = time.Now()
 		p.signal([]syscall.Signal{syscall.SIGKILL, syscall.SIGTERM}[round%2])
 		p.ended(patience)
 		k.app.catchUp()
 		k.ledger.Fault(began, time.Now())
 		tr.stop()
+		if bytes.Contains(p.log.Bytes(), []byte("the queue is open")) {
+			opened++
+		}
+	}
+	t.Logf("in %d of %d starts, the first of which took %v, the queue was open", opened, times+1, start)
+	if opened == 0 || opened > times {
+		t.Errorf("the queue was open before the signal in %d of %d starts; want some, and not all", opened, times+1)
 	}
 	works.Store(true)
 	k.rest()
@@ -79,7 +98,7 @@ func terminated(t *testing.T, times int, mutations ...string) *killings {
 	k := newKillings(t, slowly, mutations...)
 	random := chance(t)
 	for round := range times {
-		k.terminate(upTo(random, 100*time.Millisecond), func(p *process) {
+		k.terminate(func() { time.Sleep(upTo(random, 100*time.Millisecond)) }, func(p *process) {
 			if round%2 == 1 {
 				time.Sleep(upTo(random, 30*time.Millisecond))
 				p.signal(syscall.SIGTERM)
@@ -94,7 +113,8 @@ func terminated(t *testing.T, times int, mutations ...string) *killings {
 }
 
 // Caddy is terminated, and killed at a random moment of its shutdown: that is as
-// good as a kill before.
+// good as a kill before. In every other round its shutdown waits for attempts, which
+// do not end before the kill.
 func TestFaultKillWhileStopping(t *testing.T) {
 	t.Parallel()
 	k := killedWhileStopping(t, rounds(6, 200))
@@ -106,28 +126,56 @@ func TestFaultKillWhileStopping(t *testing.T) {
 }
 
 func killedWhileStopping(t *testing.T, times int, mutations ...string) *killings {
-	k := newKillings(t, slowly, mutations...)
+	var hangs sync.RWMutex // held as long as no attempt ends
+	var under atomic.Int64 // attempts
+	k := newKillings(t, func(key string, attempt int) (int, time.Duration) {
+		under.Add(1)
+		defer under.Add(-1)
+		hangs.RLock()
+		defer hangs.RUnlock()
+		return slowly(key, attempt)
+	}, mutations...)
 	random := chance(t)
-	for range times {
-		k.terminate(upTo(random, 100*time.Millisecond), func(p *process) {
+	killed := 0
+	for round := range times {
+		release := func() {}
+		k.terminate(func() {
+			time.Sleep(upTo(random, 100*time.Millisecond))
+			if round%2 == 0 {
+				hangs.Lock()
+				release = hangs.Unlock
+				eventually(t, "an attempt is under way", func() bool { return under.Load() > 0 })
+			}
+		}, func(p *process) {
 			time.Sleep(upTo(random, 60*time.Millisecond))
-			p.kill(k.ledger, k.app)
+			began := time.Now()
+			p.end(syscall.SIGKILL)
+			release()
+			k.app.catchUp()
+			k.ledger.Fault(began, time.Now())
+			if p.cmd.ProcessState.Sys().(syscall.WaitStatus).Signaled() {
+				killed++
+			}
 		})
+	}
+	t.Logf("%d of %d were killed while they stopped", killed, times)
+	if killed < (times+1)/2 {
+		t.Errorf("%d of %d rounds ended by the kill; the others had ended before it", killed, times)
 	}
 	k.rest()
 	return k
 }
 
-// terminate runs the inbox for a time after it has accepted something, sends it a
+// terminate runs the inbox until it has accepted something and now returns, sends it a
 // SIGTERM, and has the rest done by then.
-func (k *killings) terminate(after time.Duration, then func(*process)) {
+func (k *killings) terminate(now func(), then func(*process)) {
 	k.t.Helper()
 	p := startCaddy(k.t, k.server, k.config)
 	tr := startTraffic(k.t, k.ledger, k.server.addr, fmt.Sprint("stop", len(k.traffic)), 16)
 	k.traffic = append(k.traffic, tr)
 	loaded(k.t, k.server) // before that, SIGTERM would be as good as a kill
 	k.accepted(20)
-	time.Sleep(after)
+	now()
 	p.signal(syscall.SIGTERM)
 	then(p)
 	tr.stop()
@@ -230,7 +278,7 @@ func terminatedInAnOutage(t *testing.T, times int, mutations ...string) *killing
 	k := newKillings(t, onlyIf(&works), mutations...)
 	k.ledger.Backoff = 0 // an outage ends all waiting
 	for range times {
-		k.terminate(0, func(p *process) {
+		k.terminate(func() {}, func(p *process) {
 			if err := p.ended(endTime); err != nil {
 				t.Errorf("after SIGTERM Caddy ended with %v:\n%s", err, p.log)
 			}

@@ -3,11 +3,13 @@
 package caddymodule_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -86,9 +88,13 @@ func TestAttackPageInAMessage(t *testing.T) {
 	id := app.next().Header.Get("Webhook-Inbox-Id")
 	eventually(t, "it is dead", func() bool { return s.endpoint("demo").DeadLetters == 1 })
 	for _, path := range []string{"/dead_letters", "/dead_letters/" + id, "/dead_letters/" + id + "/request"} {
-		status, data := s.admin("GET", "/webhook_inbox/endpoints/demo"+path)
-		if status != http.StatusOK {
-			t.Errorf("%s: status %d", path, status)
+		resp, data := s.askAdmin("GET", "/webhook_inbox/endpoints/demo"+path)
+		kind, storing := resp.Header["Content-Type"], resp.Header["Cache-Control"]
+		if resp.StatusCode != http.StatusOK || !slices.Equal(kind, []string{"application/json"}) || !slices.Equal(storing, []string{"no-store"}) {
+			t.Errorf("%s: status %d, Content-Type %q, Cache-Control %q", path, resp.StatusCode, kind, storing)
+		}
+		if !json.Valid(data) {
+			t.Errorf("%s is no JSON: %s", path, data)
 		}
 		if strings.ContainsAny(string(data), "<>") {
 			t.Errorf("%s has a page: %s", path, data)

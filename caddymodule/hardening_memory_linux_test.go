@@ -45,8 +45,8 @@ func (s *server) inFlight(most string) string {
 		"webhook_inbox {\n queue badger " + s.dir + " {\n min_free_space 64MiB\n }\n max_in_flight " + most + "\n }"
 }
 
-// Hundreds of connections drip their bodies, others send them without end, in chunks
-// or announced, with credentials or without. Memory stays within its bound, others
+// Hundreds of connections drip their bodies or heads, others send bodies without end, in
+// chunks or announced, with credentials or without. Memory stays within its bound, others
 // are served meanwhile and lose nothing, and what the attackers held is given back.
 func TestAttackSlowAndEndlessBodies(t *testing.T) {
 	t.Parallel()
@@ -156,6 +156,7 @@ var badBodies = []badBody{
 	{"chunks without end", "POST /open HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", endlessChunks},
 	{"chunks without end nor token", wrongToken + "Transfer-Encoding: chunked\r\n\r\n", endlessChunks},
 	{"nothing, without a token", wrongToken + "Content-Length: 8388608\r\n\r\n", dripped},
+	{"no body, but a head without end", "POST /open HTTP/1.1\r\nHost: h\r\nX-Slow: ", dripped},
 }
 
 // run returns how many bytes were sent until the connection was closed.

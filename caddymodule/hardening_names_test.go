@@ -29,7 +29,7 @@ var threats = []struct {
 	{"a token, and a body that is read before it is checked", "TestAttackUnverifiedBodies TestAttackBodyOf10GB"},
 	{"what is delivered is not what was verified", "TestAttackRequestSmuggling TestAttackRequestInABodyThatIsNotRead TestAttackFieldsOfTheConnection TestAttackConnectionNamesFields TestConnectionOfSenderIsNotDelivered"},
 	{"compressed bodies, and types that are not what they say", "TestAttackContentTypeConfusion"},
-	{"large, slow and endless bodies, and header floods", "TestAttackSlowAndEndlessBodies TestAttackSlowBodies TestAttackBodiesOfOneEndpoint TestAttackBodyOf10GB TestAttackHeaderFlood TestAttackStreamsOfHTTP2 TestAttackManyStreamsOfHTTP2 TestBodiesInFlightAreBounded TestFaultOverload"},
+	{"large, slow and endless bodies, and header floods", "TestAttackSlowAndEndlessBodies TestAttackSlowBodies TestAttackBodiesOfOneEndpoint TestAttackBodyOf10GB TestAttackHeaderFlood TestAttackSlowHeads TestAttackStreamsOfHTTP2 TestAttackManyStreamsOfHTTP2 TestBodiesInFlightAreBounded TestFaultOverload"},
 	{"forged fields of the inbox", "TestAttackForgedInboxFields TestAttackFieldsOfTheConnection TestSignatureReplacesAliasesOfTheSenders"},
 	{"early data of TLS", "TestAttackReplayOfEarlyData TestAttackEarlyData"},
 	{"deliveries to somewhere else", "TestAttackServerSideRequests TestAttackPlaceholders TestStatusesOfApplication TestDeliveryVerifiesTLSOfApplication"},

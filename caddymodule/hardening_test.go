@@ -80,31 +80,35 @@ func TestAttackConnectionNamesFields(t *testing.T) {
 }
 
 // An attacker hides a second request in the first, for an application that finds
-// its end elsewhere than Caddy does.
+// its end elsewhere than Caddy does. What Caddy accepts is delivered as the one request
+// that it is, and the rest is refused.
 func TestAttackRequestSmuggling(t *testing.T) {
 	app := newApplication(t)
 	s := serve(t, openSite("reverse_proxy "+app.addr))
 	const inner = "POST /smuggled HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx"
 	chunk := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(inner), inner)
-	for name, request := range map[string]string{
-		"content length and chunks": "POST /outer HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk,
-		"two content lengths":       "POST /outer HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nContent-Length: " + strconv.Itoa(len(inner)) + "\r\n\r\n" + inner,
-		"listed content lengths":    "POST /outer HTTP/1.1\r\nHost: h\r\nContent-Length: 0, 5\r\n\r\n" + inner,
-		"signed content length":     "POST /outer HTTP/1.1\r\nHost: h\r\nContent-Length: +5\r\n\r\n" + inner,
-		"unknown coding":            "POST /outer HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n" + chunk,
-		"two codings":               "POST /outer HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n" + chunk,
-		"folded field":              "POST /outer HTTP/1.1\r\nHost: h\r\nX-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\nx",
-		"space before the colon":    "POST /outer HTTP/1.1\r\nHost: h\r\nContent-Length : 5\r\n\r\n" + inner,
-		"bare line feeds":           "POST /outer HTTP/1.1\nHost: h\nContent-Length: 1\n\nx",
-		"chunk extension":           "POST /outer HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1;a=\"\nb\"\r\nx\r\n0\r\n\r\n",
-		"trailer of a length":       "POST /outer HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: Content-Length\r\n\r\n1\r\nx\r\n0\r\nContent-Length: 100\r\n\r\n",
-		"chunked is hop-by-hop":     "POST /outer HTTP/1.1\r\nHost: h\r\nConnection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk,
-		"a whole request as a body": "POST /outer HTTP/1.1\r\nHost: h\r\nContent-Length: " + strconv.Itoa(len(inner)) + "\r\n\r\n" + inner,
-		"upgrade to h2c":            "POST /outer HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\nContent-Length: " + strconv.Itoa(len(inner)) + "\r\n\r\n" + inner,
-		"WebSocket and more":        "GET /outer HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nContent-Length: " + strconv.Itoa(len(inner)) + "\r\n\r\n" + inner,
-		"line ends in a value":      "POST /outer HTTP/1.1\r\nHost: h\r\nX-A: b\rTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\nx",
-		"no host":                   "POST /outer HTTP/1.1\r\nContent-Length: 1\r\n\r\nx",
-		"target with a line end":    "POST /outer%0d%0aX-Injected:%20y HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx",
+	for name, c := range map[string]struct {
+		status  int
+		request string
+	}{
+		"content length and chunks": {202, "POST /outer HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk},
+		"two content lengths":       {400, "POST /outer HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nContent-Length: " + strconv.Itoa(len(inner)) + "\r\n\r\n" + inner},
+		"listed content lengths":    {400, "POST /outer HTTP/1.1\r\nHost: h\r\nContent-Length: 0, 5\r\n\r\n" + inner},
+		"signed content length":     {400, "POST /outer HTTP/1.1\r\nHost: h\r\nContent-Length: +5\r\n\r\n" + inner},
+		"unknown coding":            {501, "POST /outer HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n" + chunk},
+		"two codings":               {501, "POST /outer HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n" + chunk},
+		"folded field":              {202, "POST /outer HTTP/1.1\r\nHost: h\r\nX-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\nx"},
+		"space before the colon":    {400, "POST /outer HTTP/1.1\r\nHost: h\r\nContent-Length : 5\r\n\r\n" + inner},
+		"bare line feeds":           {202, "POST /outer HTTP/1.1\nHost: h\nContent-Length: 1\n\nx"},
+		"chunk extension":           {400, "POST /outer HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1;a=\"\nb\"\r\nx\r\n0\r\n\r\n"},
+		"trailer of a length":       {400, "POST /outer HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: Content-Length\r\n\r\n1\r\nx\r\n0\r\nContent-Length: 100\r\n\r\n"},
+		"chunked is hop-by-hop":     {202, "POST /outer HTTP/1.1\r\nHost: h\r\nConnection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk},
+		"a whole request as a body": {202, "POST /outer HTTP/1.1\r\nHost: h\r\nContent-Length: " + strconv.Itoa(len(inner)) + "\r\n\r\n" + inner},
+		"upgrade to h2c":            {202, "POST /outer HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\nContent-Length: " + strconv.Itoa(len(inner)) + "\r\n\r\n" + inner},
+		"WebSocket and more":        {202, "GET /outer HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nContent-Length: " + strconv.Itoa(len(inner)) + "\r\n\r\n" + inner},
+		"line ends in a value":      {400, "POST /outer HTTP/1.1\r\nHost: h\r\nX-A: b\rTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\nx"},
+		"no host":                   {400, "POST /outer HTTP/1.1\r\nContent-Length: 1\r\n\r\nx"},
+		"target with a line end":    {202, "POST /outer%0d%0aX-Injected:%20y HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn, err := net.Dial("tcp", s.addr)
@@ -112,7 +116,7 @@ func TestAttackRequestSmuggling(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			if _, err := io.WriteString(conn, request); err != nil {
+			if _, err := io.WriteString(conn, c.request); err != nil {
 				t.Fatal(err)
 			}
 			r := bufio.NewReader(conn)
@@ -128,12 +132,11 @@ func TestAttackRequestSmuggling(t *testing.T) {
 			if more, _ := io.ReadAll(r); bytes.Contains(more, []byte("HTTP/")) {
 				t.Errorf("there was another answer: %q", more)
 			}
-			accepted := resp.StatusCode == http.StatusAccepted
-			if !accepted && resp.StatusCode != http.StatusBadRequest && resp.StatusCode != http.StatusNotImplemented {
-				t.Errorf("status %d", resp.StatusCode)
+			if resp.StatusCode != c.status {
+				t.Errorf("status %d, want %d", resp.StatusCode, c.status)
 			}
 			app := app.within(t)
-			if accepted {
+			if resp.StatusCode == http.StatusAccepted {
 				d := app.next()
 				if !strings.HasPrefix(d.URI, "/outer") || d.Header.Get("X-Injected") != "" {
 					t.Errorf("delivered %+v", d)
@@ -280,20 +283,6 @@ func TestAttackUnverifiedBodies(t *testing.T) {
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		t.Fatalf("%v, %v, want 401 before the body", resp, err)
 	}
-}
-
-func TestAttackHeaderFlood(t *testing.T) {
-	app := newApplication(t)
-	s := serve(t, retrySite(app.addr, ""))
-	const head = "POST / HTTP/1.1\r\nHost: h\r\nX-Webhook-Token: secret-token\r\nX-Webhook-Id: 1\r\nContent-Length: 1\r\n"
-	s.raw(t, 431, head+"X-Long: "+strings.Repeat("x", 2<<20)+"\r\n\r\nx")
-	s.raw(t, 431, head+strings.Repeat("X-Many: x\r\n", 200_000)+"\r\nx")
-	s.raw(t, 202, head+strings.Repeat("X-Many: x\r\n", 1000)+"\r\nx")
-	if n := len(app.next().Header["X-Many"]); n != 1000 {
-		t.Errorf("%d of 1000 values were delivered", n)
-	}
-	s.settled("demo")
-	app.none()
 }
 
 // An attacker repeats a field that is signed, or identifies, so that Caddy and
@@ -490,8 +479,16 @@ func TestAttackEarlyData(t *testing.T) {
 			t.Errorf("Early-Data: %q is answered %d, want 425", values, resp.StatusCode)
 		}
 	}
-	s.expect(202, "POST", "/", tokenHeader("1"), "x")
-	app.next()
+	s.untouched("demo")
+	app.none()
+	for _, id := range []string{"1", "2"} { // that of what was refused, and another one
+		s.expect(202, "POST", "/", tokenHeader(id), "x")
+		if got := app.next().Header.Get("X-Webhook-Id"); got != id {
+			t.Errorf("the webhook with id %q was delivered, want %q", got, id)
+		}
+	}
+	s.settled("demo")
+	app.none()
 }
 
 // A configuration whose secret is not there is not loaded, so that the old one

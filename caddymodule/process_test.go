@@ -67,15 +67,21 @@ func startProcess(t *testing.T, s *server, site string) *process {
 func startCaddy(t testing.TB, s *server, caddyfile string) *process {
 	t.Helper()
 	p := launchCaddy(t, s, caddyfile)
-	eventually(t, "Caddy serves", func() bool {
-		conn, err := net.Dial("tcp", s.addr)
+	p.serves()
+	return p
+}
+
+// serves waits until Caddy serves.
+func (p *process) serves() {
+	p.t.Helper()
+	eventually(p.t, "Caddy serves", func() bool {
+		conn, err := net.Dial("tcp", p.addr)
 		if err != nil {
 			return false
 		}
 		conn.Close()
 		return true
 	})
-	return p
 }
 
 // launchCaddy is startCaddy that does not wait until it serves.

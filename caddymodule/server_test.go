@@ -191,6 +191,13 @@ func (s *server) expect(status int, method, uri string, header http.Header, body
 // admin calls the admin API and returns the status and the answer.
 func (s *server) admin(method, path string) (int, []byte) {
 	s.t.Helper()
+	resp, data := s.askAdmin(method, path)
+	return resp.StatusCode, data
+}
+
+// askAdmin calls the admin API and returns its answer with the whole body.
+func (s *server) askAdmin(method, path string) (*http.Response, []byte) {
+	s.t.Helper()
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -215,7 +222,7 @@ func (s *server) admin(method, path string) (int, []byte) {
 	if err != nil {
 		s.t.Fatalf("admin: %s %s: %v", method, path, err)
 	}
-	return resp.StatusCode, data
+	return resp, data
 }
 
 // adminJSON calls the admin API, which must succeed, and decodes the answer.
@@ -244,6 +251,16 @@ func (s *server) endpoint(name string) (e endpoint) {
 	s.t.Helper()
 	s.adminJSON("GET", "/webhook_inbox/endpoints/"+name, &e)
 	return e
+}
+
+// untouched checks that nothing has come to an endpoint, which delivers what comes:
+// nothing waits, was kept, or is dead.
+func (s *server) untouched(name string) {
+	s.t.Helper()
+	s.settled(name)
+	if e := s.endpoint(name); e.Waiting+e.DeadLetters+e.Kept > 0 {
+		s.t.Errorf("the queue has something of %s, of which nothing was accepted: %+v", name, e)
+	}
 }
 
 // receive returns what comes out of a channel.
