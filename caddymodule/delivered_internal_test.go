@@ -67,7 +67,7 @@ func TestHeaderOfAttemptKeepsFieldsWithoutValue(t *testing.T) {
 	if values, ok := header["Empty"]; !ok || values == nil || len(values) != 0 {
 		t.Errorf("Empty is %#v, %v", values, ok)
 	}
-	if bare := new(Handler).deliveredHeader(newDelivered(new(queue.Message), 1)); len(bare) != 7 {
+	if bare := new(Handler).deliveredHeader(newDelivered(new(queue.Message), 1)); len(bare) != 6 {
 		t.Errorf("a message without a header has %q", bare)
 	}
 }

@@ -145,6 +145,9 @@ func witness(t *testing.T, l *ledger.Ledger, answer func(key string, attempt int
 		if answer != nil {
 			a.Status, a.RetryAfter = answer(keyOf(r), a.Number)
 		}
+		if app.takesBack && r.Context().Err() != nil {
+			a.Status = http.StatusInternalServerError
+		}
 		if a.RetryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(a.RetryAfter/time.Second)))
 		}

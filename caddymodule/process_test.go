@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	// Most of what runs in parallel waits for processes.
-	if err := flag.Set("test.parallel", strconv.Itoa(max(4, runtime.GOMAXPROCS(0)))); err != nil {
+	if err := flag.Set("test.parallel", strconv.Itoa(max(6, runtime.GOMAXPROCS(0)))); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())

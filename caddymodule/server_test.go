@@ -302,6 +302,10 @@ type application struct {
 
 	// handle, if set before the first delivery, answers instead.
 	handle func(w http.ResponseWriter, r *http.Request, body []byte)
+
+	// takesBack, if set before the first delivery, lets a witness undo what it did for
+	// who is gone before the answer.
+	takesBack bool
 }
 
 // newApplication returns a running application that answers 204.
