@@ -103,7 +103,9 @@ func terminatedWhileReloading(t *testing.T, l *ledger.Ledger, times int, mutatio
 		started := startProcess(t, s, version(0, app.addr))
 		tr := startTraffic(t, l, s.addr, strconv.Itoa(round), 8)
 		all = append(all, tr)
-		time.Sleep(time.Duration(100+random.IntN(300)) * time.Millisecond)
+		before := l.Counts().Accepted
+		eventually(t, "some are accepted", func() bool { return l.Counts().Accepted > before+20 })
+		time.Sleep(time.Duration(random.IntN(300)) * time.Millisecond)
 		began := time.Now()
 		started.end(syscall.SIGTERM)
 		if took := time.Since(began); took > endTime {
