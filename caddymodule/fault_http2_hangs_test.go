@@ -77,12 +77,9 @@ func TestFaultHTTP2ConnectionHangsBesideAnother(t *testing.T) {
 	report(t, l, ledger.End{})
 }
 
-// A connection hangs, and requests that are passed through it get no answer. They do
-// not all: after the first one another connection is opened.
-func TestFaultHTTP2ConnectionHangsWithPassthrough(t *testing.T) {
-	app := newFramer(t, new(ledger.Ledger), frameFault{name: "demo"})
-	hung, _ := app.hangsFirst()
-	s := serve(t, fmt.Sprintf(`
+// passthroughSite passes all requests through to the application.
+func (r *framer) passthroughSite() string {
+	return fmt.Sprintf(`
 	webhook_inbox demo {
 		verify none
 		dedupe off
@@ -91,7 +88,15 @@ func TestFaultHTTP2ConnectionHangsWithPassthrough(t *testing.T) {
 		deliver {
 			reverse_proxy h2c://%s
 		}
-	}`, 500*slowdown*time.Millisecond, app.addr))
+	}`, 500*slowdown*time.Millisecond, r.addr)
+}
+
+// A connection hangs, and requests that are passed through it get no answer. They do
+// not all: after the first one another connection is opened.
+func TestFaultHTTP2ConnectionHangsWithPassthrough(t *testing.T) {
+	app := newFramer(t, new(ledger.Ledger), frameFault{name: "demo"})
+	hung, _ := app.hangsFirst()
+	s := serve(t, app.passthroughSite())
 	statuses := make(map[int]int)
 	for range 10 {
 		resp, _ := s.ask("POST", "/", nil, "x")
@@ -112,16 +117,7 @@ func TestPassthroughOfBrokenAnswerDoubtsConnections(t *testing.T) {
 		}
 		_ = c.header(stream, false, ":status", "200", "content-length", "100")
 	}
-	s := serve(t, fmt.Sprintf(`
-	webhook_inbox demo {
-		verify none
-		dedupe off
-		attempt_timeout %s
-		passthrough *
-		deliver {
-			reverse_proxy h2c://%s
-		}
-	}`, 500*slowdown*time.Millisecond, app.addr))
+	s := serve(t, app.passthroughSite())
 	resp, err := s.trySend("POST", "/", nil, "x")
 	if err != nil {
 		t.Fatal(err)
