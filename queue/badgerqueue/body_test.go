@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -158,6 +159,63 @@ func TestALargePublishEndsWhileTheDiskHangs(t *testing.T) {
 	}
 	nothing(t, q, "here")
 	wantedAre(t, q, 1)
+}
+
+// Who gives up when the chunks of a body are durable and their message still waits
+// leaves no chunk that is wanted.
+func TestChunksOfAMessageThatIsGivenUpAreNotKept(t *testing.T) {
+	t.Parallel()
+	commits := make(chan struct{})
+	q := openTest(t, Options{every: undisturbed, commit: func(b *batch) error { <-commits; return b.commit() }})
+	publish := func(ctx context.Context, m *queue.Message) <-chan error {
+		ended := make(chan error, 1)
+		go func() {
+			_, err := q.Publish(ctx, queue.Publication{Message: m})
+			ended <- err
+		}()
+		return ended
+	}
+	waits := func() bool {
+		q.committer.mu.Lock()
+		defer q.committer.mu.Unlock()
+		return slices.ContainsFunc(q.committer.waiting, func(op operation) bool {
+			p, ok := op.(*publication)
+			return ok && len(p.body) > 0
+		})
+	}
+	seen := false
+	for deadline := time.Now().Add(20 * time.Second); !seen && time.Now().Before(deadline); {
+		ctx, cancel := context.WithCancel(t.Context())
+		given := publish(ctx, large(700<<10))
+		time.Sleep(time.Millisecond) // for the chunk to be in a commit, so that other is behind it
+		other := publish(t.Context(), sender.Message("here"))
+		time.Sleep(time.Millisecond)
+		commits <- struct{}{}
+		for range 20 { // the message may also be in the commit that other is in
+			if seen = waits(); seen {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+		if err := <-given; !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
+		for waiting := true; waiting; {
+			select {
+			case commits <- struct{}{}:
+			case err := <-other:
+				must(t, err)
+				waiting = false
+			}
+		}
+	}
+	close(commits)
+	if !seen {
+		t.Error("no message with chunks ever waited")
+	}
+	must(t, q.flush(t.Context()))
+	nothingPinned(t, q)
 }
 
 // A sync hangs, and those who give up meanwhile leave nothing in memory and nothing in
