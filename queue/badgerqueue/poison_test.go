@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -107,10 +108,12 @@ func TestASettlementThatFailsToCommitIsForgotten(t *testing.T) {
 	}
 }
 
-func TestAPublishWhoseCallerGaveUpIsWholeOrNotThere(t *testing.T) {
+func TestAPublishWhoseCallerGaveUpInTheCommitIsThereAsAWhole(t *testing.T) {
 	t.Parallel()
-	hold := make(chan struct{})
+	var once sync.Once
+	begun, hold := make(chan struct{}), make(chan struct{})
 	q := openTest(t, Options{commit: func(b *batch) error {
+		once.Do(func() { close(begun) })
 		<-hold
 		return b.commit()
 	}})
@@ -121,9 +124,7 @@ func TestAPublishWhoseCallerGaveUpIsWholeOrNotThere(t *testing.T) {
 		_, err := q.Publish(ctx, p)
 		gone <- err
 	}()
-	for q.committer.idle() {
-		time.Sleep(time.Millisecond)
-	}
+	<-begun
 	cancel()
 	if err := <-gone; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
