@@ -51,9 +51,12 @@ func (in *inbox) warnOfOrphans(a *App) {
 	}
 }
 
-// warnOfLeaving says what waits in a queue that no configuration names any more.
+// warnOfLeaving says what waits in a queue that no configuration names any more. It may
+// be left because its disk hangs, which is not waited for.
 func (in *inbox) warnOfLeaving(q queue.Queue) {
-	endpoints, err := q.Endpoints(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	endpoints, err := q.Endpoints(ctx)
 	if err != nil {
 		in.log.Error("reading what is left in the queue", zap.Error(err))
 		return

@@ -22,8 +22,8 @@ type operation interface {
 	// messages that are kept: it may have erased some to make room.
 	apply(b *batch) error
 
-	// done is called once, without an error when the batch is durable and can be
-	// seen, in the order of the operations.
+	// done is called once, unless the operation is withdrawn: without an error when
+	// the batch is durable and can be seen, in the order of the operations.
 	done(err error)
 }
 

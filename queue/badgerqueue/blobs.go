@@ -3,6 +3,7 @@
 package badgerqueue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -41,16 +42,16 @@ func (c committed) get(k key) (value []byte, ok bool, err error) {
 	return value, ok, err
 }
 
-func (q *Queue) viewBlobs(fn func(v view) error) error {
+func (q *Queue) viewBlobs(ctx context.Context, fn func(v view) error) error {
 	epoch := q.journal.Enter()
 	defer epoch.Leave()
-	return q.view(func(tx *badger.Txn) error { return fn(view{txGetter{tx}, tx, epoch}) })
+	return q.view(ctx, func(tx *badger.Txn) error { return fn(view{txGetter{tx}, tx, epoch}) })
 }
 
 // view calls fn with the tables as they are now, with all that is committed. On a
 // full disk it may return errDiskLow.
-func (q *Queue) view(fn func(tx *badger.Txn) error) error {
-	if err := q.index.flush(); err != nil {
+func (q *Queue) view(ctx context.Context, fn func(tx *badger.Txn) error) error {
+	if err := q.index.flush(ctx); err != nil {
 		return err
 	}
 	return q.glance(fn)

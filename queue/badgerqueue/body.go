@@ -43,7 +43,11 @@ func (q *Queue) publishBody(ctx context.Context, op *publication) (queue.Receipt
 		select {
 		case <-part.finished:
 		case <-ctx.Done():
-			part.leave()
+			if q.committer.withdraw(part) {
+				q.unpin(op.body)
+			} else {
+				part.leave()
+			}
 			return queue.Receipt{}, ctx.Err()
 		}
 		if part.err != nil || part.known.Outcome == queue.Duplicate {
@@ -97,11 +101,6 @@ func (op *chunks) cost() (entries, bytes int) {
 }
 
 func (op *chunks) apply(b *batch) error {
-	op.mu.Lock()
-	defer op.mu.Unlock()
-	if op.left {
-		return errLeft
-	}
 	p := op.publication
 	found, err := b.lookUp(p.endpoint, p.keys)
 	if err != nil {
@@ -113,6 +112,11 @@ func (op *chunks) apply(b *batch) error {
 	}
 	if err := b.roomFor(p.endpoint, op.size, found.freed(), p.share); err != nil {
 		return err
+	}
+	op.mu.Lock() // not before: who leaves must not wait for the disk
+	defer op.mu.Unlock()
+	if op.left {
+		return errLeft
 	}
 	for _, d := range op.data {
 		p.body = append(p.body, b.chunk(d))

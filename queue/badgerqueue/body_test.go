@@ -149,6 +149,11 @@ func TestALargePublishEndsWhileTheDiskHangs(t *testing.T) {
 			t.Error("publishing does not end")
 		}
 	}
+	q.committer.mu.Lock()
+	if n := len(q.committer.waiting); n != 0 {
+		t.Errorf("%d operations wait, and nobody for them", n)
+	}
+	q.committer.mu.Unlock()
 	clear(written) // which the race detector sees if anybody still reads them
 	clear(waits)
 	close(s.release)
@@ -159,6 +164,40 @@ func TestALargePublishEndsWhileTheDiskHangs(t *testing.T) {
 	}
 	nothing(t, q, "here")
 	wantedAre(t, q, 1)
+}
+
+// Room is being made for a large body, and the database takes nothing any more. Who gives
+// the publish up is let go, and leaves nothing behind when the database goes on.
+func TestALargePublishEndsWhileRoomIsMade(t *testing.T) {
+	t.Parallel()
+	q := openTest(t, Options{MaxSize: 6 << 20, every: undisturbed})
+	publish(t, q, queue.Accepted, queue.Publication{Message: large(3 << 20)})
+	must(t, receive(t, q, "here").Lease.Ack(time.Hour))
+	must(t, q.flush(t.Context()))
+	q.writer.mu.Lock()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := q.Publish(ctx, queue.Publication{Message: large(5 << 20)})
+		ended <- err
+	}()
+	for making := false; !making; time.Sleep(time.Millisecond) {
+		q.index.mu.Lock()
+		making = q.index.asked > q.index.written
+		q.index.mu.Unlock()
+	}
+	cancel()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("publishing does not end")
+	}
+	q.writer.mu.Unlock()
+	nothingPinned(t, q)
+	nothing(t, q, "here")
 }
 
 // Who gives up when the chunks of a body are durable and their message still waits
@@ -276,7 +315,7 @@ func nothingPinned(t testing.TB, q *Queue) {
 // count returns how many keys a table has.
 func count(t testing.TB, q *Queue, table byte) (n int) {
 	t.Helper()
-	must(t, q.view(func(tx *badger.Txn) error {
+	must(t, q.view(context.Background(), func(tx *badger.Txn) error {
 		n = countIn(tx, table)
 		return nil
 	}))

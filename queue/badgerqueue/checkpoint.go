@@ -126,7 +126,7 @@ var errNotSynced = errors.New("not synced")
 // sync makes durable what is in the database. If that fails, the queue does: the next
 // checkpoint would drop what the journal has and the database may not.
 func (c *checkpointer) sync() error {
-	if err := c.q.index.flush(); err != nil {
+	if err := c.q.index.flush(context.Background()); err != nil {
 		return err
 	}
 	if err := c.q.Err(); err != nil {

@@ -3,6 +3,7 @@
 package badgerqueue
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -238,8 +239,8 @@ func TestWhatIsReadIsNotTakenAway(t *testing.T) {
 	t.Parallel()
 	m := drained(t, Options{})
 	m.checkpointer.one.Unlock()
-	must(t, m.viewBlobs(func(v view) error {
-		page, _, err := m.scanBlobs(newKey(tableFresh))
+	must(t, m.viewBlobs(context.Background(), func(v view) error {
+		page, _, err := m.scanBlobs(context.Background(), newKey(tableFresh))
 		must(t, err)
 		at := page[0].located
 		for len(m.waiting) > 0 {

@@ -70,7 +70,7 @@ func (q *Queue) changeAllDead(ctx context.Context, endpoint string, do deadChang
 	for from := prefix(tableDead, e.number.Load()); from != nil; {
 		var ids []queue.ID
 		var err error
-		if ids, from, err = q.deadIDs(from); err != nil {
+		if ids, from, err = q.deadIDs(ctx, from); err != nil {
 			return all, fmt.Errorf("dead letters of endpoint %q: %w", endpoint, err)
 		}
 		var count int
@@ -84,8 +84,8 @@ func (q *Queue) changeAllDead(ctx context.Context, endpoint string, do deadChang
 
 // deadIDs returns some ids of dead letters from a key on, and where the next
 // begin.
-func (q *Queue) deadIDs(from key) (ids []queue.ID, more key, err error) {
-	err = q.view(func(tx *badger.Txn) error {
+func (q *Queue) deadIDs(ctx context.Context, from key) (ids []queue.ID, more key, err error) {
+	err = q.view(ctx, func(tx *badger.Txn) error {
 		found, rest, err := scanSettled(tx, from, page)
 		more = rest
 		for _, f := range found {

@@ -40,7 +40,7 @@ func (q *Queue) prepareDir() error {
 // directory.
 var ourFiles = []string{
 	"*.mem", "*.sst", "*.vlog", "DISCARD", "KEYREGISTRY", "LOCK", "MANIFEST", "*-REWRITE*",
-	"*.segment", "*.segment.unreadable", ballastName, commitFileName, "lost+found",
+	"*.segment", "*.segment.unreadable", "*.segment.unread", ballastName, commitFileName, "lost+found",
 	"token.key*", // of the inbox, which issues tokens
 }
 

@@ -70,7 +70,7 @@
 //     journal, to notice if its end is missing (commitfile.go). What the disk
 //     cannot read is treated alike, but may be readable again: while the queue is
 //     opened, it is asked for ten seconds, and a segment that was not read then is
-//     never deleted, but set aside (journal/unreadable.go).
+//     never deleted, but set aside, also after further starts (journal/aside.go).
 //   - A file of the journal may be missing. While something in it is wanted that is
 //     said at each start, and its number is not used again: what comes later must
 //     not be taken for what was in it (wanted.go).

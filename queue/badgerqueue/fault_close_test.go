@@ -3,6 +3,7 @@
 package badgerqueue
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -60,7 +61,7 @@ func TestFaultTablesAreNotReadOnAFullDisk(t *testing.T) {
 		written := writtenBy(q)
 		d.set(1 << 20)
 		for range 3 {
-			if err := q.index.flush(); !errors.Is(err, queue.ErrFull) {
+			if err := q.index.flush(context.Background()); !errors.Is(err, queue.ErrFull) {
 				t.Errorf("flushing on a full disk: %v", err)
 			}
 			if s := stats(t, q, "here"); s.Waiting != 10 {

@@ -4,6 +4,7 @@ package badgerqueue
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -216,7 +217,7 @@ func TestFaultDamageWithItsChecksumIsAnInvention(t *testing.T) {
 	q := p.open()
 	p.publish(q, 1000)
 	var at waitingRecord
-	must(t, q.view(func(tx *badger.Txn) error {
+	must(t, q.view(context.Background(), func(tx *badger.Txn) error {
 		value, _, err := get(tx, freshKey(1, 1))
 		must(t, err)
 		at, err = decodeWaiting(value)

@@ -3,6 +3,7 @@
 package badgerqueue
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -88,7 +89,7 @@ func TestFaultWhatCouldNotBeWrittenIsSeen(t *testing.T) {
 	q.writer.mu.Lock()
 	q.writer.err = errDisk
 	q.writer.mu.Unlock()
-	if err := q.index.flush(); !errors.Is(err, errDisk) {
+	if err := q.index.flush(context.Background()); !errors.Is(err, errDisk) {
 		t.Fatalf("the database is written: %v", err)
 	}
 	b, err := q.newBatch(1, 0)

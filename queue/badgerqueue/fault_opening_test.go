@@ -47,6 +47,55 @@ func TestFaultAMomentWhileOpeningLosesNothing(t *testing.T) {
 	nothing(t, q, "here")
 }
 
+// The disk cannot read a message, and the operator restarts the process, which a
+// healed disk does not make know what it had been. What else is in the segment is
+// delivered, and then the file is kept all the same.
+func TestFaultASegmentThatNobodyReadIsKeptAfterARestart(t *testing.T) {
+	t.Parallel()
+	p := newPast(t, seeded(t))
+	q := p.open()
+	known := giveLong(t, q, "here", 1, 9000)[0]
+	must(t, q.checkpointer.make(t.Context()))
+	lost := giveLong(t, q, "here", 1, 9000)[0]
+	at := q.checkpointer.tail().Segment
+	disk := newWeakDisk()
+	core, logged := observer.New(zap.ErrorLevel)
+	o := p.opts
+	o.Dir, o.readAt, o.Logger = p.kill(q), disk.ReadAt, zap.New(core)
+	removeLogs(t, o.Dir)
+	name := filepath.Join(o.Dir, journal.FileName(at))
+	before, err := os.ReadFile(name)
+	must(t, err)
+	page := bytes.Index(before, lost.Request.Body)/pageSize + 1
+	if page < 1 || !bytes.Contains(before, known.Request.Body) {
+		t.Fatal("the messages are not in one segment")
+	}
+	disk.spoil(name, int64(page*pageSize))
+	q = openTest(t, o)
+	if q.Lost() == 0 {
+		t.Error("nothing is said to be missing")
+	}
+	disk.heal()
+	q = reopen(t, q)
+	delivers(t, q, "here", known)
+	giveLong(t, q, "there", 1, 100)
+	must(t, q.rotate(t.Context()))
+	for range 2 { // the first has what erases the message, the second drops
+		must(t, q.checkpointer.make(t.Context()))
+	}
+	kept := name + ".unreadable"
+	said := func() int { return logged.FilterField(zap.String("file", filepath.Base(kept))).Len() }
+	for deadline := time.Now().Add(10 * time.Second); said() == 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond) // somebody has not left yet who reads
+	}
+	if said() != 1 {
+		t.Errorf("that it is kept was said %d times: %v", said(), logged.All())
+	}
+	if after, err := os.ReadFile(kept); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("what is kept has %d bytes, before it had %d: %v", len(after), len(before), err)
+	}
+}
+
 // The disk cannot read the first page of a segment for good, which the database has
 // nothing of. The queue is opened and says what is missing, but the file is not deleted:
 // it is kept under another name as it was, which is said once. What comes goes into

@@ -3,6 +3,7 @@
 package badgerqueue
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -20,7 +21,7 @@ func TestFaultARecountIsDurableWithoutAFrame(t *testing.T) {
 	give(t, q, "here", 1)
 	must(t, receive(t, q, "here").Lease.Ack(0))
 	must(t, q.flush(t.Context()))
-	must(t, q.view(func(*badger.Txn) error { return nil })) // the database has it
+	must(t, q.view(context.Background(), func(*badger.Txn) error { return nil })) // the database has it
 	old := filepath.Join(t.TempDir(), "old")
 	must(t, os.Mkdir(old, 0o700))
 	copyFiles(t, q.opts.Dir, old)

@@ -4,6 +4,7 @@ package badgerqueue
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -58,7 +59,7 @@ func TestFaultAnUnlistedTableThatIsNotNeededIsNotListed(t *testing.T) {
 	must(t, err)
 	q = p.open()
 	p.use(q, 40)
-	must(t, q.index.flush())
+	must(t, q.index.flush(context.Background()))
 	killed := p.kill(q)
 	must(t, q.Close())
 	logged, err := os.ReadFile(filepath.Join(p.opts.Dir, "000002.sst"))

@@ -64,7 +64,7 @@ func wantedAreThere(t testing.TB, q *Queue) {
 	}
 	defer q.gate.leave()
 	referred := make(map[uint32]int64)
-	_, err := q.eachBlob(func(_, current journal.Place) error {
+	_, err := q.eachBlob(context.Background(), func(_, current journal.Place) error {
 		referred[current.Segment] += int64(current.Length)
 		return nil
 	})
@@ -89,7 +89,7 @@ func wantedAreThere(t testing.TB, q *Queue) {
 // wantedAre checks how many messages the journal still has to have.
 func wantedAre(t testing.TB, q *Queue, messages int) {
 	t.Helper()
-	n, err := q.eachBlob(func(_, _ journal.Place) error { return nil })
+	n, err := q.eachBlob(context.Background(), func(_, _ journal.Place) error { return nil })
 	must(t, err)
 	if n != messages {
 		t.Errorf("%d messages are wanted, want %d", n, messages)

@@ -3,6 +3,8 @@
 package badgerqueue
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -229,16 +231,20 @@ func (x *index) write(l layer) error {
 
 // flush returns when everything that was added is in the database, errDiskLow if the
 // disk is full, or why the queue failed.
-func (x *index) flush() error { return x.await(false) }
+func (x *index) flush(ctx context.Context) error { return x.await(ctx, false) }
 
-// flushSurely is flush that waits until there is room.
-func (x *index) flushSurely() error { return x.await(true) }
+// flushSurely is flush that waits until there is room, however long that takes.
+func (x *index) flushSurely() error { return x.await(context.Background(), true) }
 
-func (x *index) await(room bool) error {
+func (x *index) await(ctx context.Context, room bool) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for upTo := x.ask(); x.written < upTo && x.err == nil; x.changed.Wait() {
-		if err := x.q.Err(); err != nil {
+	upTo := x.ask()
+	if x.written < upTo {
+		defer context.AfterFunc(ctx, x.lookAgain)()
+	}
+	for ; x.written < upTo && x.err == nil; x.changed.Wait() {
+		if err := cmp.Or(x.q.Err(), ctx.Err()); err != nil {
 			return err
 		}
 		if x.full && !room {
@@ -248,9 +254,9 @@ func (x *index) await(room bool) error {
 	return x.err
 }
 
-// failed lets those look who wait: the queue failed, and what they wait for may
-// never be written.
-func (x *index) failed() {
+// lookAgain wakes who waits: the queue failed, and what they wait for may never be
+// written, or one of them gives up.
+func (x *index) lookAgain() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.changed.Broadcast()

@@ -175,7 +175,7 @@ func TestWhoComesForRoomIsToldThatTheQueueFailed(t *testing.T) {
 	defer cancel()
 	h, err := q.next(ctx, q.scheduler.endpoint("here"))
 	must(t, err)
-	must(t, q.index.flush()) // and nothing else is waited for
+	must(t, q.index.flush(context.Background())) // and nothing else is waited for
 	_ = q.poison(errDisk)
 	_, err = q.prepare(ctx, h)
 	unavailable(t, "preparing", err)

@@ -202,7 +202,7 @@ func TestWhatIsSettledDuringALoadDoesNotComeBack(t *testing.T) {
 	e.line.beginLoad()
 	plan := loadPlan{number: e.number.Load(), fresh: true, cursor: e.line.cursor, last: e.line.last, count: 100, bytes: 1 << 20}
 	q.scheduler.mu.Unlock()
-	read, err := q.read(e, plan)
+	read, err := q.read(context.Background(), e, plan)
 	must(t, err)
 	if len(read.fresh) != 3 {
 		t.Fatalf("%d messages were read", len(read.fresh))

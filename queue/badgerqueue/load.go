@@ -3,6 +3,7 @@
 package badgerqueue
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -32,7 +33,7 @@ type loaded struct {
 
 // load reads what is next in line from the disk, and hands it to those who
 // wait. The caller has called beginLoad.
-func (q *Queue) load(e *endpoint) error {
+func (q *Queue) load(ctx context.Context, e *endpoint) error {
 	s, l := q.scheduler, &e.line
 
 	s.mu.Lock()
@@ -51,7 +52,7 @@ func (q *Queue) load(e *endpoint) error {
 	}
 	s.mu.Unlock()
 
-	read, err := q.read(e, plan)
+	read, err := q.read(ctx, e, plan)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,8 +125,8 @@ func later(a, b duePlace) duePlace {
 	return a
 }
 
-func (q *Queue) read(e *endpoint, p loadPlan) (read loaded, err error) {
-	err = q.viewBlobs(func(v view) error {
+func (q *Queue) read(ctx context.Context, e *endpoint, p loadPlan) (read loaded, err error) {
+	err = q.viewBlobs(ctx, func(v view) error {
 		if p.retries {
 			if err := q.readRetries(v.tx, p, &read); err != nil {
 				return err

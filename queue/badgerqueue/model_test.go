@@ -4,6 +4,7 @@ package badgerqueue
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -49,7 +50,7 @@ func newModel(t testing.TB, o Options) *model {
 func (m *model) copied(change func(dir string)) *model {
 	m.t.Helper()
 	m.checkpointer.one.Lock()
-	must(m.t, m.view(func(*badger.Txn) error { return nil })) // nothing is being written
+	must(m.t, m.view(context.Background(), func(*badger.Txn) error { return nil })) // nothing is being written
 	for !m.committer.idle() {
 		runtime.Gosched()
 	}
@@ -248,7 +249,7 @@ func (m *model) same(all map[queue.ID]*queue.Message, got *queue.Message) {
 func (m *model) tables() map[string]string {
 	m.t.Helper()
 	all := make(map[string]string)
-	must(m.t, m.view(func(tx *badger.Txn) error {
+	must(m.t, m.view(context.Background(), func(tx *badger.Txn) error {
 		it := tx.NewIterator(badger.DefaultIteratorOptions)
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {

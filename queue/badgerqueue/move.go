@@ -51,7 +51,7 @@ func (m *move) check() error {
 	s.mu.Lock()
 	counted := statistics{number: m.from.number.Load(), counters: m.from.stats}
 	s.mu.Unlock()
-	return m.q.view(func(tx *badger.Txn) error {
+	return m.q.view(m.ctx, func(tx *badger.Txn) error {
 		present, err := counted.present(tx, m.q.opts.Now())
 		if err == nil && !present {
 			err = queue.ErrNotFound
@@ -84,7 +84,7 @@ func (m *move) run() error {
 		for at := prefix(step.table, n); at != nil; {
 			var places []placed
 			var err error
-			if places, at, err = m.q.scanPlaced(at, rewritten); err != nil {
+			if places, at, err = m.q.scanPlaced(m.ctx, at, rewritten); err != nil {
 				return err
 			}
 			if err := m.apply(places, limit, step.move); err != nil {

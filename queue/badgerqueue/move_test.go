@@ -147,7 +147,7 @@ func TestALoadUnderWayWhenALineIsPausedIsDiscarded(t *testing.T) {
 	e.line.beginLoad()
 	q.scheduler.mu.Unlock()
 	q.scheduler.pause(e)
-	must(t, q.load(e))
+	must(t, q.load(context.Background(), e))
 	if _, busy := q.scheduler.movable(e); busy {
 		t.Error("the broken message is being buried while places change")
 	}

@@ -64,7 +64,7 @@ func TestACrashWhileMessagesAreMovedLosesNone(t *testing.T) {
 				t.Errorf("%d commits are said to be lost", q.Lost())
 			}
 			wantedAreThere(t, q)
-			n, err := q.eachBlob(func(_, current journal.Place) error {
+			n, err := q.eachBlob(context.Background(), func(_, current journal.Place) error {
 				e := q.journal.Enter()
 				defer e.Leave()
 				_, err := e.Read(current)
@@ -149,7 +149,7 @@ func TestAMessageThatGoesFromOneTableToAnotherIsMovedOnce(t *testing.T) {
 			m.wanted.watchErased(true)
 			defer m.wanted.watchErased(false)
 			from := m.sparse()
-			_, err := m.eachBlob(func(place, current journal.Place) error {
+			_, err := m.eachBlob(context.Background(), func(place, current journal.Place) error {
 				if from[current.Segment] {
 					all = append(all, moving{place: place, from: current})
 				}
@@ -158,7 +158,7 @@ func TestAMessageThatGoesFromOneTableToAnotherIsMovedOnce(t *testing.T) {
 			must(t, err)
 			settle(m)
 			m.flushed()
-			_, err = m.eachBlob(func(place, current journal.Place) error {
+			_, err = m.eachBlob(context.Background(), func(place, current journal.Place) error {
 				if from[current.Segment] {
 					all = append(all, moving{place: place, from: current})
 				}
@@ -222,7 +222,7 @@ func TestABatchReadsWhatItMoves(t *testing.T) {
 	record, err := m.located(first.ID)
 	must(t, err)
 	var at, to journal.Place
-	_, err = m.eachBlob(func(place, current journal.Place) error {
+	_, err = m.eachBlob(context.Background(), func(place, current journal.Place) error {
 		if place == record {
 			at, to = place, current
 		}
@@ -252,7 +252,7 @@ func TestABatchReadsWhatItMoves(t *testing.T) {
 
 // located returns the place of a dead letter.
 func (m *model) located(id queue.ID) (at journal.Place, err error) {
-	err = m.view(func(tx *badger.Txn) error {
+	err = m.view(context.Background(), func(tx *badger.Txn) error {
 		value, _, err := get(tx, deadKey(m.scheduler.lookUp("here").number.Load(), id))
 		if err != nil {
 			return err

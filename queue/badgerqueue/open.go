@@ -141,7 +141,7 @@ func limitsOf(b badger.Options) batchLimits {
 // whether commits are numbered anew from here, because some before are not known.
 func (q *Queue) recover(recorded uint64) (anew bool, err error) {
 	// What a newer version wrote must not be replayed.
-	if err := q.view(q.readState); err != nil {
+	if err := q.view(context.Background(), q.readState); err != nil {
 		return false, err
 	}
 	before := q.state.state
@@ -153,7 +153,7 @@ func (q *Queue) recover(recorded uint64) (anew bool, err error) {
 		q.log.Warn("the database was damaged: what it lacked is from the journal again",
 			zap.Uint64("commits", replayed.Begin.Number-had))
 	}
-	if err := q.view(q.readState); err != nil {
+	if err := q.view(context.Background(), q.readState); err != nil {
 		return false, err
 	}
 	for _, p := range replayed.Unreadable {
@@ -176,7 +176,7 @@ func (q *Queue) recover(recorded uint64) (anew bool, err error) {
 			return false, err
 		}
 	}
-	err = q.view(func(tx *badger.Txn) error {
+	err = q.view(context.Background(), func(tx *badger.Txn) error {
 		if err := q.wanted.read(tx, q.journal.Has); err != nil {
 			return err
 		}

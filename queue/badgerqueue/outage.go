@@ -23,7 +23,7 @@ func (q *Queue) Outage(ctx context.Context, endpoint string) (*queue.Outage, err
 		return nil, nil
 	}
 	var o *queue.Outage
-	err := q.view(func(tx *badger.Txn) error {
+	err := q.view(ctx, func(tx *badger.Txn) error {
 		value, ok, err := get(tx, outageKey(e.number.Load()))
 		if err != nil || !ok {
 			return err

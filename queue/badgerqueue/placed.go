@@ -3,6 +3,7 @@
 package badgerqueue
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
@@ -23,8 +24,8 @@ func (p *placed) weight() int { return 6 + 2*len(p.keys) }
 // scanPlaced returns the next places in an endpoint's table from a key on, about
 // n, and the key after them if there are more. What it reads of a message does
 // not change.
-func (q *Queue) scanPlaced(from key, n int) (places []placed, more key, err error) {
-	err = q.viewBlobs(func(v view) error {
+func (q *Queue) scanPlaced(ctx context.Context, from key, n int) (places []placed, more key, err error) {
+	err = q.viewBlobs(ctx, func(v view) error {
 		it := v.tx.NewIterator(badger.IteratorOptions{Prefix: from[:5]})
 		defer it.Close()
 		weight := 0

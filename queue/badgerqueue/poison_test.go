@@ -154,7 +154,7 @@ func TestAQueueThatFailsLetsNobodyWaitForTheDatabase(t *testing.T) {
 	defer q.writer.mu.Unlock()
 	give(t, q, "here", 1)
 	published, looked, made := make(chan error, 1), make(chan error, 1), make(chan error, 1)
-	go func() { looked <- q.index.flush() }()
+	go func() { looked <- q.index.flush(context.Background()) }()
 	go func() { made <- q.index.flushSurely() }()
 	go func() {
 		for n := 0; ; n++ {

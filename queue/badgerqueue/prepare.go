@@ -34,7 +34,7 @@ func (q *Queue) prepare(ctx context.Context, h *handle) (bool, error) {
 	}
 	for {
 		room := s.room()
-		if ok, err := q.readInto(h); !errors.Is(err, errNoRoom) {
+		if ok, err := q.readInto(ctx, h); !errors.Is(err, errNoRoom) {
 			return ok, err
 		}
 		select {
@@ -55,9 +55,9 @@ func (q *Queue) prepare(ctx context.Context, h *handle) (bool, error) {
 
 // readInto is prepare without waiting: it may return errNoRoom, and then h is still
 // held.
-func (q *Queue) readInto(h *handle) (bool, error) {
+func (q *Queue) readInto(ctx context.Context, h *handle) (bool, error) {
 	read := handle{endpoint: h.endpoint, seq: h.seq, fresh: h.fresh}
-	err := q.viewBlobs(func(v view) error { return v.readHandle(&read) })
+	err := q.viewBlobs(ctx, func(v view) error { return v.readHandle(&read) })
 	s, l := q.scheduler, &h.endpoint.line
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,6 +75,9 @@ func (q *Queue) readInto(h *handle) (bool, error) {
 		h.broken = err
 		q.buryBroken(h)
 		return false, nil
+	case ctx.Err() != nil:
+		l.giveBack(h, 0)
+		return false, ctx.Err()
 	default:
 		l.giveBack(h, time.Second)
 		return false, fmt.Errorf("loading: %w", err)

@@ -75,7 +75,7 @@ func (q *Queue) nextProbe(ctx context.Context, e *endpoint, pick queue.Pick) (*h
 		var found candidate
 		if !halted && search.number != 0 {
 			var err error
-			if found, err = q.search(search); err != nil && !errors.Is(err, errDiskLow) {
+			if found, err = q.search(ctx, search); err != nil && !errors.Is(err, errDiskLow) {
 				s.withdraw(l, w)
 				return nil, err
 			}
@@ -134,8 +134,8 @@ type candidate struct {
 
 // search finds the message that is meant in r and b. It takes one that is
 // excepted only if there is no other.
-func (q *Queue) search(s search) (best candidate, err error) {
-	err = q.view(func(tx *badger.Txn) error {
+func (q *Queue) search(ctx context.Context, s search) (best candidate, err error) {
+	err = q.view(ctx, func(tx *badger.Txn) error {
 		fresh, excepted, err := s.scan(tx, tableFresh, s.fresh)
 		if err != nil {
 			return err

@@ -109,7 +109,7 @@ func (q *Queue) poison(cause error) error {
 			zap.Error(cause))
 		q.scheduler.fail(err)
 		q.committer.fail(err)
-		q.index.failed()
+		q.index.lookAgain()
 	}
 	return q.Err()
 }

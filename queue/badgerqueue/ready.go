@@ -39,7 +39,7 @@ func (q *Queue) makeReady(ctx context.Context, e *endpoint, refunds map[queue.ID
 	for from := prefix(tableRetrying, n); from != nil; {
 		var seqs []uint64
 		var err error
-		if seqs, from, err = q.scanSeqs(from, rewritten); err != nil {
+		if seqs, from, err = q.scanSeqs(ctx, from, rewritten); err != nil {
 			return err
 		}
 		seqs = q.scheduler.notHeld(e, seqs)
@@ -114,8 +114,8 @@ func (b *batch) readWaiting(table byte, e *endpoint, seqs []uint64) (waiting []w
 
 // scanSeqs returns the next seqs in r or b from a key on, and the key after
 // them if there are more.
-func (q *Queue) scanSeqs(from key, n int) (seqs []uint64, more key, err error) {
-	err = q.view(func(tx *badger.Txn) error {
+func (q *Queue) scanSeqs(ctx context.Context, from key, n int) (seqs []uint64, more key, err error) {
+	err = q.view(ctx, func(tx *badger.Txn) error {
 		it := tx.NewIterator(badger.IteratorOptions{Prefix: from[:5]})
 		defer it.Close()
 		for it.Seek(from); it.Valid(); it.Next() {

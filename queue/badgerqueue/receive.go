@@ -69,7 +69,7 @@ func (q *Queue) next(ctx context.Context, e *endpoint) (next *handle, err error)
 		if l.wantsLoad(now) {
 			l.beginLoad()
 			s.mu.Unlock()
-			if err := q.load(e); err != nil && h == nil && !errors.Is(err, errDiskLow) {
+			if err := q.load(ctx, e); err != nil && h == nil && !errors.Is(err, errDiskLow) {
 				return nil, err
 			}
 			if h == nil {

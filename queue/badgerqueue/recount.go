@@ -3,6 +3,7 @@
 package badgerqueue
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -29,7 +30,7 @@ func (q *Queue) recount() error {
 	if err != nil {
 		return fmt.Errorf("counting what is left: %w", err)
 	}
-	err = q.view(func(tx *badger.Txn) error {
+	err = q.view(context.Background(), func(tx *badger.Txn) error {
 		for _, table := range []byte{tableFresh, tableRetrying, tableDead, tableKept} {
 			if err := r.count(tx, table); err != nil {
 				return err

@@ -51,7 +51,7 @@ func (q *Queue) refreshTable(ctx context.Context, e *endpoint, table byte) error
 	for from != nil {
 		var seqs []uint64
 		var err error
-		if seqs, from, err = q.scanAgeing(from); err != nil {
+		if seqs, from, err = q.scanAgeing(ctx, from); err != nil {
 			return err
 		}
 		if len(seqs) == 0 {
@@ -71,10 +71,10 @@ func (q *Queue) refreshTable(ctx context.Context, e *endpoint, table byte) error
 
 // scanAgeing returns some messages whose keys Badger drops soon, and where to go
 // on. A key outlives its message by more than a day if that was just published.
-func (q *Queue) scanAgeing(from key) (seqs []uint64, more key, err error) {
+func (q *Queue) scanAgeing(ctx context.Context, from key) (seqs []uint64, more key, err error) {
 	soon := time.Now().Add(refreshBefore).Unix()
 	young := q.opts.Now().Add(-refreshBefore)
-	err = q.view(func(tx *badger.Txn) error {
+	err = q.view(ctx, func(tx *badger.Txn) error {
 		it := tx.NewIterator(badger.IteratorOptions{Prefix: from[:5]})
 		defer it.Close()
 		for it.Seek(from); it.Valid(); it.Next() {

@@ -3,6 +3,7 @@
 package badgerqueue
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ var unequal = [][]queue.Key{
 // droppedAt returns when Badger drops a key of the first endpoint.
 func droppedAt(t *testing.T, q *Queue, k queue.Key) (unix int64) {
 	t.Helper()
-	must(t, q.view(func(tx *badger.Txn) error {
+	must(t, q.view(context.Background(), func(tx *badger.Txn) error {
 		item, err := tx.Get(dedupeKey(1, k))
 		if err == nil {
 			unix = int64(item.ExpiresAt())
@@ -36,7 +37,7 @@ func droppedAt(t *testing.T, q *Queue, k queue.Key) (unix int64) {
 func checkKeysUntil(t *testing.T, q *Queue, seq uint64, keys []queue.Key) {
 	t.Helper()
 	first := min(droppedAt(t, q, keys[0]), droppedAt(t, q, keys[1]))
-	must(t, q.view(func(tx *badger.Txn) error {
+	must(t, q.view(context.Background(), func(tx *badger.Txn) error {
 		value, _, err := get(tx, freshKey(1, seq))
 		if err != nil {
 			return err

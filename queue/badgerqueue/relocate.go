@@ -42,7 +42,7 @@ func (q *Queue) relocate(ctx context.Context) error {
 		batch, bytes = nil, 0
 		return err
 	}
-	_, err := q.eachBlob(func(place, current journal.Place) error {
+	_, err := q.eachBlob(ctx, func(place, current journal.Place) error {
 		if !segments[current.Segment] {
 			return nil
 		}
@@ -157,11 +157,11 @@ func (w *wanted) moves(p journal.Place) bool {
 
 // eachBlob calls fn with the place of every blob that the tables refer to, and
 // where it is now. It returns how many messages there are.
-func (q *Queue) eachBlob(fn func(place, current journal.Place) error) (messages int, err error) {
+func (q *Queue) eachBlob(ctx context.Context, fn func(place, current journal.Place) error) (messages int, err error) {
 	for _, table := range []byte{tableFresh, tableRetrying, tableKept, tableDead} {
 		for from := newKey(table); from != nil; {
 			var page []blobs
-			if page, from, err = q.scanBlobs(from); err != nil {
+			if page, from, err = q.scanBlobs(ctx, from); err != nil {
 				return messages, err
 			}
 			for _, l := range page {
@@ -192,9 +192,9 @@ func (b *blobs) current(p journal.Place) journal.Place {
 
 // scanBlobs reads some records of a table from a key on, and returns the key
 // after them if there are more.
-func (q *Queue) scanBlobs(from key) (page []blobs, more key, err error) {
+func (q *Queue) scanBlobs(ctx context.Context, from key) (page []blobs, more key, err error) {
 	const size = 1000
-	err = q.view(func(tx *badger.Txn) error {
+	err = q.view(ctx, func(tx *badger.Txn) error {
 		it := tx.NewIterator(badger.IteratorOptions{Prefix: from[:1]})
 		defer it.Close()
 		for it.Seek(from); it.Valid(); it.Next() {

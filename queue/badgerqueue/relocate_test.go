@@ -3,6 +3,7 @@
 package badgerqueue
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -77,7 +78,7 @@ func TestSparseSegmentsAreEmptied(t *testing.T) {
 	// What was erased leaves nothing.
 	m.flushed()
 	moved := 0
-	_, err := m.eachBlob(func(place, current journal.Place) error {
+	_, err := m.eachBlob(context.Background(), func(place, current journal.Place) error {
 		if place != current {
 			moved++
 		}
@@ -97,7 +98,7 @@ func TestWhatWasMovedIsMovedAgain(t *testing.T) {
 	for range 5 {
 		m.traffic(6, 10<<10)
 		m.reclaimed()
-		_, err := m.eachBlob(func(place, current journal.Place) error {
+		_, err := m.eachBlob(context.Background(), func(place, current journal.Place) error {
 			was, known := at[place]
 			if !known {
 				was = place
@@ -133,7 +134,7 @@ func TestWhatWasMovedIsErasedAfterARestart(t *testing.T) {
 	}
 	m.flushed()
 	var all []moving
-	_, err := m.eachBlob(func(place, current journal.Place) error {
+	_, err := m.eachBlob(context.Background(), func(place, current journal.Place) error {
 		all = append(all, moving{place: place, from: current})
 		return nil
 	})

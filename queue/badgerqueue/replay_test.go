@@ -4,6 +4,7 @@ package badgerqueue
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -97,7 +98,7 @@ func TestWhatIsOfADamagedFrameIsNotWrittenOver(t *testing.T) {
 	m.change(30)
 	known := m.publish(100) // in the last frame, with a new place, and
 	first := give(t, m.Queue, "new endpoint", 1)[0]
-	must(t, m.view(func(*badger.Txn) error { return nil }))
+	must(t, m.view(context.Background(), func(*badger.Txn) error { return nil }))
 	dir := m.files()
 	bitOfLastFrame(t, dir, m.checkpointer.tail())
 	o := m.opts
@@ -148,7 +149,7 @@ func TestALossDoesNotTakeWhatIsWhole(t *testing.T) {
 	must(t, settled.Lease.Ack(0))
 	delete(m.waiting, settled.Message.ID)
 	m.flushed()
-	must(t, m.view(func(*badger.Txn) error { return nil }))
+	must(t, m.view(context.Background(), func(*badger.Txn) error { return nil }))
 	dir := m.files()
 	bitOfLastFrame(t, dir, m.checkpointer.tail())
 	m.checkpointer.one.Unlock()

@@ -39,7 +39,7 @@ func (q *Queue) DeadLetter(ctx context.Context, endpoint string, id queue.ID) (q
 	defer q.gate.leave()
 
 	var found queue.Settled
-	err := q.viewBlobs(func(v view) error {
+	err := q.viewBlobs(ctx, func(v view) error {
 		e := q.scheduler.lookUp(endpoint)
 		if e == nil {
 			return queue.ErrNotFound
@@ -105,7 +105,7 @@ func (q *Queue) listPage(ctx context.Context, endpoint string, from func(uint32)
 	if next == nil {
 		next = from(e.number.Load())
 	}
-	err = q.viewBlobs(func(v view) error {
+	err = q.viewBlobs(ctx, func(v view) error {
 		now := q.opts.Now()
 		found, rest, err := scanSettled(v.tx, next, page)
 		if err != nil {

@@ -20,7 +20,7 @@ func (q *Queue) Endpoints(ctx context.Context) (map[string]queue.Stats, error) {
 	defer q.gate.leave()
 
 	all := make(map[string]queue.Stats)
-	look := q.view
+	look := func(fn func(*badger.Txn) error) error { return q.view(ctx, fn) }
 	if !q.space.mayWrite() {
 		look = q.glance
 	}

@@ -56,7 +56,7 @@ func (s *sweeper) sweepKept(ctx context.Context, e *endpoint) error {
 	now := s.q.opts.Now()
 	end := millis(now) + 1
 	for {
-		expired, err := s.expiredKept(keptKey(n, s.q.scheduler.statsOf(e).keptFrom), end, now)
+		expired, err := s.expiredKept(ctx, keptKey(n, s.q.scheduler.statsOf(e).keptFrom), end, now)
 		if err != nil {
 			return err
 		}
@@ -69,8 +69,8 @@ func (s *sweeper) sweepKept(ctx context.Context, e *endpoint) error {
 	}
 }
 
-func (s *sweeper) expiredKept(from key, end uint64, now time.Time) (expired []place, err error) {
-	err = s.q.view(func(tx *badger.Txn) error {
+func (s *sweeper) expiredKept(ctx context.Context, from key, end uint64, now time.Time) (expired []place, err error) {
+	err = s.q.view(ctx, func(tx *badger.Txn) error {
 		found, _, err := scanSettled(tx, from, 8*page)
 		chunks := 0
 		for _, f := range found {
@@ -115,7 +115,7 @@ func (s *sweeper) sweepDead(ctx context.Context, e *endpoint) error {
 	for from := prefix(tableDead, n); from != nil; {
 		var ids []queue.ID
 		var err error
-		if ids, from, err = s.expiredDead(from); err != nil {
+		if ids, from, err = s.expiredDead(ctx, from); err != nil {
 			return err
 		}
 		if len(ids) == 0 {
@@ -129,9 +129,9 @@ func (s *sweeper) sweepDead(ctx context.Context, e *endpoint) error {
 	return nil
 }
 
-func (s *sweeper) expiredDead(from key) (ids []queue.ID, more key, err error) {
+func (s *sweeper) expiredDead(ctx context.Context, from key) (ids []queue.ID, more key, err error) {
 	now := s.q.opts.Now()
-	err = s.q.view(func(tx *badger.Txn) error {
+	err = s.q.view(ctx, func(tx *badger.Txn) error {
 		found, rest, err := scanSettled(tx, from, page)
 		more = rest
 		for _, f := range found {

@@ -66,7 +66,7 @@ func TestARetryThatCouldNotBeReadDuringALoadIsNotForgotten(t *testing.T) {
 	l.beginLoad()
 	s.mu.Unlock()
 	plan := loadPlan{number: e.number.Load(), retries: true, count: 100}
-	read, err := q.read(e, plan)
+	read, err := q.read(context.Background(), e, plan)
 	must(t, err)
 	s.mu.Lock()
 	l.giveBack(h, time.Second)

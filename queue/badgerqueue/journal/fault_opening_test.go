@@ -128,6 +128,63 @@ func TestFaultASegmentThatWasNotReadIsSetAside(t *testing.T) {
 	}
 }
 
+// A replay could not read a frame, and the journal is opened once more before the
+// segment is dropped, by a process whose replay begins behind it: also that one sets it
+// aside, also if a crash comes before the note of it is removed. The note is gone then.
+func TestFaultASegmentThatWasNotReadIsSetAsideAfterARestart(t *testing.T) {
+	t.Parallel()
+	b := begin(t, t.TempDir(), little())
+	b.fill(4, 5000)
+	b.Rotate()
+	b.fill(4, 5000)
+	disk := new(weakDisk)
+	disk.spoil(2, 2*pageSize)
+	o := b.opts
+	dir := copied(t, b.dir)
+	o.ReadAt = disk.ReadAt
+	before := files(t, dir)
+	again := &book{t: t, frames: b.frames}
+	again.Journal, _, _ = replayed(t, dir, o)
+	must(t, again.Start(b.lastNumber()))
+	again.begin = again.Tail()
+	again.fill(1, 5000)
+	must(t, again.Close())
+	const note = "00000002.segment.unread"
+	noted := files(t, dir)[note]
+	if noted == nil {
+		t.Fatal("nothing notes that it was not read")
+	}
+
+	var told []string
+	o.ReadAt, o.SetAside = nil, func(name string) { told = append(told, name) }
+	open := func() *Journal {
+		j, all, done := replayed(t, dir, o)
+		if len(all) != 1 {
+			t.Errorf("%d frames were replayed, want the last", len(all))
+		}
+		must(t, j.Start(done.Last))
+		return j
+	}
+	j := open()
+	must(t, j.Drop([]uint32{1, 2}))
+	must(t, j.Close())
+	if want := []string{"00000002.segment.unreadable"}; !slices.Equal(told, want) {
+		t.Errorf("told was %v, want %v", told, want)
+	}
+	after := files(t, dir)
+	if !bytes.Equal(after["00000002.segment.unreadable"], before[FileName(2)]) {
+		t.Error("what was set aside is not as it was")
+	}
+	if after[note] != nil {
+		t.Error("the note is left behind")
+	}
+	must(t, os.WriteFile(filepath.Join(dir, note), noted, 0o600)) // as a crash leaves it
+	must(t, open().Close())
+	if files(t, dir)[note] != nil {
+		t.Error("the note is left behind after a crash")
+	}
+}
+
 // A segment cannot be set aside, because its name is taken. It stays where it is.
 func TestFaultNothingThatWasSetAsideIsOverwritten(t *testing.T) {
 	t.Parallel()

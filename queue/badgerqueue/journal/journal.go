@@ -160,7 +160,11 @@ func Open(dir string, o Options) (_ *Journal, err error) {
 	if err != nil {
 		return nil, err
 	}
+	var unread []uint32
 	for _, f := range files {
+		if number, ok := unreadOf(f.Name()); ok {
+			unread = append(unread, number)
+		}
 		segment, aside := strings.CutSuffix(f.Name(), asideSuffix)
 		number, ok := numberOf(segment)
 		if !ok {
@@ -184,6 +188,11 @@ func Open(dir string, o Options) (_ *Journal, err error) {
 		}
 		j.segments[number] = s
 	}
+	for _, number := range unread {
+		if err := j.knowUnread(number); err != nil {
+			return nil, err
+		}
+	}
 	return j, nil
 }
 
@@ -192,6 +201,9 @@ func Open(dir string, o Options) (_ *Journal, err error) {
 // if the next is not one higher, what is between is missed by a replay.
 func (j *Journal) Start(last uint64) error {
 	j.opening.over.Store(true)
+	if err := j.noteUnread(); err != nil {
+		return fmt.Errorf("starting the journal: %w", err)
+	}
 	s, err := j.create(nil, firstRunway)
 	if err != nil {
 		return fmt.Errorf("starting the journal: %w", err)
@@ -246,7 +258,9 @@ func (j *Journal) Sizes() map[uint32]int64 {
 	j.mu.Unlock()
 	sizes := make(map[uint32]int64, len(segments))
 	for n, s := range segments {
-		sizes[n] = s.size()
+		if size := s.size(); size != handedOver {
+			sizes[n] = size
+		}
 	}
 	return sizes
 }

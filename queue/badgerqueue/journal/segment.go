@@ -32,6 +32,7 @@ type segment struct {
 	name   string
 
 	hides bool // what a replay could not read: it is never deleted
+	noted bool // in a file beside it, for the next replay
 
 	readFile func(f *os.File, b []byte, at int64) (int, error)
 	failed   atomic.Int64 // when the disk could last not read from it
@@ -208,12 +209,15 @@ func (j *Journal) create(old *segment, runway int64) (_ *segment, err error) {
 	return s, nil
 }
 
+// handedOver is how many bytes are filled of a segment whose file is another's.
+const handedOver = math.MaxInt64
+
 // handOver gives the file to the segment that it becomes. Nothing more is filled
 // here: it would be frames of that one.
 func (s *segment) handOver() (file, direct *os.File, filled int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	filled, s.filled = s.filled/pageSize*pageSize, math.MaxInt64
+	filled, s.filled = s.filled/pageSize*pageSize, handedOver
 	return s.file, s.direct, filled
 }
 

@@ -3,12 +3,10 @@
 package journal
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -173,22 +171,4 @@ func mayHide(bad []Place, behind int64) (frames uint64) {
 		}
 	}
 	return frames
-}
-
-// asideSuffix is behind the name of a segment that is set aside.
-const asideSuffix = ".unreadable"
-
-// setAside closes a segment and leaves its file to the operator.
-func (j *Journal) setAside(s *segment) error {
-	err := s.close()
-	name := s.name + asideSuffix
-	if _, e := os.Lstat(name); !errors.Is(e, os.ErrNotExist) {
-		return errors.Join(err, fmt.Errorf("setting %s aside: %w", s.name, cmp.Or(e, os.ErrExist)))
-	}
-	if e := os.Rename(s.name, name); e != nil {
-		return errors.Join(err, e)
-	}
-	err = errors.Join(err, j.opts.syncDir(j.dir))
-	j.opts.SetAside(filepath.Base(name))
-	return err
 }
