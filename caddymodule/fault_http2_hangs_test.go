@@ -36,7 +36,9 @@ func (r *framer) hangsFirst() (hung, answered *atomic.Int64) {
 // under way with the last of them, and does not take one after the other.
 func TestFaultHTTP2ConnectionHangsBesideAnother(t *testing.T) {
 	const concurrency, atOnce = 8, 5
+	const timeout = 2 * rogueTimeout
 	l := new(ledger.Ledger)
+	noteStalls(t, l, timeout/4)
 	app, well := newFramer(t, l, frameFault{name: "demo"}), newFramer(t, l, frameFault{name: "demo"})
 	hung, answered := app.hangsFirst()
 	slow := make(chan bool, 1000) // deliveries that are under way
@@ -65,7 +67,7 @@ func TestFaultHTTP2ConnectionHangsBesideAnother(t *testing.T) {
 				lb_policy round_robin
 			}
 		}
-	}`, 400*slowdown*time.Millisecond, concurrency, app.addr, well.addr))
+	}`, timeout, concurrency, app.addr, well.addr))
 	client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
 	defer client.CloseIdleConnections()
 	for i := 0; answered.Load() == 0 && hung.Load() < 100; i++ {

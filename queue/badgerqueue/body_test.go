@@ -90,7 +90,7 @@ func TestABodyWithoutAMessageIsWantedByNobody(t *testing.T) {
 	before := q.wanted.total()
 	_, err := q.Publish(t.Context(), queue.Publication{Message: large(8 << 20)})
 	unavailable(t, "publishing", err)
-	must(t, q.Close())
+	shut(t, q)
 
 	o := q.opts
 	o.commit = nil
@@ -204,8 +204,15 @@ func TestALargePublishEndsWhileRoomIsMade(t *testing.T) {
 // leaves no chunk that is wanted.
 func TestChunksOfAMessageThatIsGivenUpAreNotKept(t *testing.T) {
 	t.Parallel()
-	commits := make(chan struct{})
-	q := openTest(t, Options{every: undisturbed, commit: func(b *batch) error { <-commits; return b.commit() }})
+	begun, commits, over := make(chan int), make(chan struct{}), make(chan struct{})
+	q := openTest(t, Options{every: undisturbed, commit: func(b *batch) error {
+		select {
+		case begun <- b.messages:
+			<-commits
+		case <-over:
+		}
+		return b.commit()
+	}})
 	publish := func(ctx context.Context, m *queue.Message) <-chan error {
 		ended := make(chan error, 1)
 		go func() {
@@ -222,37 +229,26 @@ func TestChunksOfAMessageThatIsGivenUpAreNotKept(t *testing.T) {
 			return ok && len(p.body) > 0
 		})
 	}
-	seen := false
-	for deadline := time.Now().Add(20 * time.Second); !seen && time.Now().Before(deadline); {
+	for seen := false; !seen; {
 		ctx, cancel := context.WithCancel(t.Context())
 		given := publish(ctx, large(700<<10))
-		time.Sleep(time.Millisecond) // for the chunk to be in a commit, so that other is behind it
+		<-begun // the chunk is in a commit, so that other is behind it
 		other := publish(t.Context(), sender.Message("here"))
-		time.Sleep(time.Millisecond)
+		gathered(q, 1)
 		commits <- struct{}{}
-		for range 20 { // the message may also be in the commit that other is in
-			if seen = waits(); seen {
-				break
+		if seen = <-begun == 1; seen { // else the message is in the commit that other is in
+			for !waits() {
+				time.Sleep(time.Millisecond)
 			}
-			time.Sleep(time.Millisecond)
 		}
 		cancel()
 		if err := <-given; !errors.Is(err, context.Canceled) {
 			t.Fatalf("got %v", err)
 		}
-		for waiting := true; waiting; {
-			select {
-			case commits <- struct{}{}:
-			case err := <-other:
-				must(t, err)
-				waiting = false
-			}
-		}
+		commits <- struct{}{}
+		must(t, <-other)
 	}
-	close(commits)
-	if !seen {
-		t.Error("no message with chunks ever waited")
-	}
+	close(over)
 	must(t, q.flush(t.Context()))
 	nothingPinned(t, q)
 }

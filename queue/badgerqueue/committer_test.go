@@ -130,6 +130,7 @@ func TestManySettlementsDoNotWait20ms(t *testing.T) {
 		var c commits
 		q := openTest(t, Options{Dir: dir, OnCommit: c.note})
 		give(t, q, "here", maxBehind)
+		synctest.Wait() // for the last of these commits to be counted
 		before := c.Load()
 		for range maxBehind {
 			must(t, receive(t, q, "here").Lease.Ack(0))

@@ -115,7 +115,7 @@ func crash(t testing.TB, q *Queue) {
 	left := q.opts.Dir + ".left" // on the same disk
 	must(t, os.Mkdir(left, 0o700))
 	copyFiles(t, q.opts.Dir, left)
-	must(t, q.Close())
+	shut(t, q)
 	must(t, os.RemoveAll(q.opts.Dir))
 	must(t, os.Rename(left, q.opts.Dir))
 }
@@ -233,8 +233,17 @@ func stats(t testing.TB, q *Queue, endpoint string) queue.Stats {
 // reopen closes q and opens its directory with the same options.
 func reopen(t testing.TB, q *Queue) *Queue {
 	t.Helper()
-	must(t, q.Close())
+	shut(t, q)
 	return openTest(t, q.opts)
+}
+
+// shut closes q, and returns when its directory can be opened again. Close leaves that
+// for later if the queue failed, or the disk is slow.
+func shut(t testing.TB, q *Queue) {
+	t.Helper()
+	err := queue.ErrClosed
+	q.closeOnce.Do(func() { err = q.shut() })
+	must(t, err)
 }
 
 // rounds is how often a fault test does what it does: a few times, or with -tags

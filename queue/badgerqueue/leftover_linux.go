@@ -17,7 +17,9 @@ func whileUnused(dir string, do func() error) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.Close()) }() // which gives up the lock
+	defer func() { // a child that is being forked has it too, so that to close it is not enough
+		err = errors.Join(err, unix.Flock(int(d.Fd()), unix.LOCK_UN), d.Close())
+	}()
 	// This is how Badger locks it too.
 	switch err := unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
 	case errors.Is(err, unix.EWOULDBLOCK):

@@ -59,7 +59,7 @@ func (s *soak) end(kill bool) {
 		crash(s.t, s.q)
 		s.ledger.Fault(began, time.Now())
 	} else {
-		must(s.t, s.q.Close())
+		shut(s.t, s.q)
 	}
 	s.open(dir)
 	if n := s.q.Lost(); n != 0 {

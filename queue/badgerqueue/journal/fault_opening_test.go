@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -42,7 +43,12 @@ func TestFaultAMomentWhileOpeningCostsNothing(t *testing.T) {
 // open, not at all.
 func TestFaultPatienceIsForAllOfAnOpening(t *testing.T) {
 	t.Parallel()
-	b := begin(t, t.TempDir(), little())
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) { patienceIsForAll(t, dir) })
+}
+
+func patienceIsForAll(t *testing.T, dir string) {
+	b := begin(t, dir, little())
 	b.fill(3, 3000)
 	b.Rotate()
 	b.fill(5, 5000)
