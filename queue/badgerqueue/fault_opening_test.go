@@ -57,25 +57,17 @@ func TestFaultASegmentThatNobodyReadIsKeptAfterARestart(t *testing.T) {
 	known := giveLong(t, q, "here", 1, 9000)[0]
 	must(t, q.checkpointer.make(t.Context()))
 	lost := giveLong(t, q, "here", 1, 9000)[0]
-	at := q.checkpointer.tail().Segment
-	disk := newWeakDisk()
-	core, logged := observer.New(zap.ErrorLevel)
-	o := p.opts
-	o.Dir, o.readAt, o.Logger = p.kill(q), disk.ReadAt, zap.New(core)
-	removeLogs(t, o.Dir)
-	name := filepath.Join(o.Dir, journal.FileName(at))
-	before, err := os.ReadFile(name)
-	must(t, err)
-	page := bytes.Index(before, lost.Request.Body)/pageSize + 1
-	if page < 1 || !bytes.Contains(before, known.Request.Body) {
+	bad := p.killOnBadDisk(q)
+	page := bytes.Index(bad.before, lost.Request.Body)/pageSize + 1
+	if page < 1 || !bytes.Contains(bad.before, known.Request.Body) {
 		t.Fatal("the messages are not in one segment")
 	}
-	disk.spoil(name, int64(page*pageSize))
-	q = openTest(t, o)
+	bad.spoil(bad.name, int64(page*pageSize))
+	q = openTest(t, bad.opts)
 	if q.Lost() == 0 {
 		t.Error("nothing is said to be missing")
 	}
-	disk.heal()
+	bad.heal()
 	q = reopen(t, q)
 	delivers(t, q, "here", known)
 	giveLong(t, q, "there", 1, 100)
@@ -83,17 +75,10 @@ func TestFaultASegmentThatNobodyReadIsKeptAfterARestart(t *testing.T) {
 	for range 2 { // the first has what erases the message, the second drops
 		must(t, q.checkpointer.make(t.Context()))
 	}
-	kept := name + ".unreadable"
-	said := func() int { return logged.FilterField(zap.String("file", filepath.Base(kept))).Len() }
-	for deadline := time.Now().Add(10 * time.Second); said() == 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(10 * time.Second); bad.said() == 0 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond) // somebody has not left yet who reads
 	}
-	if said() != 1 {
-		t.Errorf("that it is kept was said %d times: %v", said(), logged.All())
-	}
-	if after, err := os.ReadFile(kept); err != nil || !bytes.Equal(after, before) {
-		t.Errorf("what is kept has %d bytes, before it had %d: %v", len(after), len(before), err)
-	}
+	bad.isKept()
 }
 
 // The disk cannot read the first page of a segment for good, which the database has
@@ -105,29 +90,17 @@ func TestFaultASegmentThatNobodyReadIsKept(t *testing.T) {
 	p := newPast(t, seeded(t))
 	q := p.open()
 	lost := giveLong(t, q, "here", 3, 9000)
-	at := q.checkpointer.tail().Segment
-	disk := newWeakDisk()
-	core, logged := observer.New(zap.ErrorLevel)
-	o := p.opts
-	o.Dir, o.readAt, o.Logger = p.kill(q), disk.ReadAt, zap.New(core)
-	removeLogs(t, o.Dir)
-	name := filepath.Join(o.Dir, journal.FileName(at))
-	before, err := os.ReadFile(name)
-	must(t, err)
-	if !bytes.Contains(before, lost[0].Request.Body) {
+	bad := p.killOnBadDisk(q)
+	if !bytes.Contains(bad.before, lost[0].Request.Body) {
 		t.Fatal("the messages are in another segment")
 	}
-	disk.spoil(name, 0)
+	bad.spoil(bad.name, 0)
 
-	q = openTest(t, o)
+	q = openTest(t, bad.opts)
 	if q.Lost() < int64(len(lost)) {
 		t.Errorf("%d commits are said to be missing", q.Lost())
 	}
-	kept := name + ".unreadable"
-	said := func() int { return logged.FilterField(zap.String("file", filepath.Base(kept))).Len() }
-	if said() != 1 {
-		t.Errorf("that it is kept was said %d times: %v", said(), logged.All())
-	}
+	bad.isKept()
 	nothing(t, q, "here")
 	given := giveLong(t, q, "here", 3, 9000)
 	for range 2 {
@@ -137,16 +110,52 @@ func TestFaultASegmentThatNobodyReadIsKept(t *testing.T) {
 		}
 	}
 	delivers(t, q, "here", given...)
-	if q.checkpointer.tail().Segment <= at {
-		t.Errorf("segment %d is used again", at)
-	}
-	if after, err := os.ReadFile(kept); err != nil || !bytes.Equal(after, before) {
-		t.Errorf("what is kept has %d bytes, before it had %d: %v", len(after), len(before), err)
+	if q.checkpointer.tail().Segment <= bad.segment {
+		t.Errorf("segment %d is used again", bad.segment)
 	}
 	if used := q.Disk().SizeOnDisk; runtime.GOOS == "linux" && used < int64(len(lost)*9000) {
 		t.Errorf("%d bytes are used", used)
 	}
-	if said() != 1 {
-		t.Errorf("that it is kept was said %d times", said())
+	bad.isKept()
+}
+
+// A badPast was killed, and has no logs. The disk is bad in the last segment then.
+type badPast struct {
+	*weakDisk
+	t       testing.TB
+	opts    Options
+	segment uint32
+	name    string
+	before  []byte
+	logged  *observer.ObservedLogs
+}
+
+func (p *past) killOnBadDisk(q *Queue) *badPast {
+	core, logged := observer.New(zap.ErrorLevel)
+	b := &badPast{weakDisk: newWeakDisk(), t: p.t, opts: p.opts, segment: q.checkpointer.tail().Segment, logged: logged}
+	b.opts.Dir, b.opts.readAt, b.opts.Logger = p.kill(q), b.ReadAt, zap.New(core)
+	removeLogs(p.t, b.opts.Dir)
+	b.name = filepath.Join(b.opts.Dir, journal.FileName(b.segment))
+	var err error
+	b.before, err = os.ReadFile(b.name)
+	must(p.t, err)
+	return b
+}
+
+func (b *badPast) kept() string { return b.name + ".unreadable" }
+
+// said is how often it was said that the segment is kept.
+func (b *badPast) said() int {
+	return b.logged.FilterField(zap.String("file", filepath.Base(b.kept()))).Len()
+}
+
+// isKept checks that the segment is kept as it was, which was said once.
+func (b *badPast) isKept() {
+	b.t.Helper()
+	if n := b.said(); n != 1 {
+		b.t.Errorf("that it is kept was said %d times: %v", n, b.logged.All())
+	}
+	if after, err := os.ReadFile(b.kept()); err != nil || !bytes.Equal(after, b.before) {
+		b.t.Errorf("what is kept has %d bytes, before it had %d: %v", len(after), len(b.before), err)
 	}
 }

@@ -80,6 +80,20 @@ func patienceIsForAll(t *testing.T, dir string) {
 	}
 }
 
+// unreadInSecond is a journal of two segments, of which a page of the second cannot be
+// read in a copy.
+func unreadInSecond(t *testing.T, page uint32) (b *book, o Options, dir string) {
+	b = begin(t, t.TempDir(), little())
+	b.fill(4, 5000)
+	b.Rotate()
+	b.fill(4, 5000)
+	disk := new(weakDisk)
+	disk.spoil(2, page)
+	o = b.opts
+	o.ReadAt = disk.ReadAt
+	return b, o, copied(t, b.dir)
+}
+
 // A replay could not read a header, or a frame. When nothing is wanted of that segment
 // any more, its file is not deleted, nor made the next segment: it is kept under another
 // name, with all that was in it. Its number is never used again.
@@ -88,16 +102,9 @@ func TestFaultASegmentThatWasNotReadIsSetAside(t *testing.T) {
 	for name, page := range map[string]uint32{"its header": 0, "a frame": 2 * pageSize} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := begin(t, t.TempDir(), little())
-			b.fill(4, 5000)
-			b.Rotate()
-			b.fill(4, 5000)
-			disk := new(weakDisk)
-			disk.spoil(2, page)
-			o := b.opts
-			dir := copied(t, b.dir)
+			b, o, dir := unreadInSecond(t, page)
 			var told []string
-			o.ReadAt, o.SetAside = disk.ReadAt, func(name string) { told = append(told, name) }
+			o.SetAside = func(name string) { told = append(told, name) }
 			before := files(t, dir)
 
 			again := &book{t: t, frames: b.frames, begin: b.begin}
@@ -139,15 +146,7 @@ func TestFaultASegmentThatWasNotReadIsSetAside(t *testing.T) {
 // aside, also if a crash comes before the note of it is removed. The note is gone then.
 func TestFaultASegmentThatWasNotReadIsSetAsideAfterARestart(t *testing.T) {
 	t.Parallel()
-	b := begin(t, t.TempDir(), little())
-	b.fill(4, 5000)
-	b.Rotate()
-	b.fill(4, 5000)
-	disk := new(weakDisk)
-	disk.spoil(2, 2*pageSize)
-	o := b.opts
-	dir := copied(t, b.dir)
-	o.ReadAt = disk.ReadAt
+	b, o, dir := unreadInSecond(t, 2*pageSize)
 	before := files(t, dir)
 	again := &book{t: t, frames: b.frames}
 	again.Journal, _, _ = replayed(t, dir, o)
