@@ -10,10 +10,13 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
 
 	"github.com/caddy-webhook-inbox/inbox/queue"
 )
@@ -100,7 +103,8 @@ func (h *Handler) newDelivery(ctx context.Context, w http.ResponseWriter, m *que
 	if len(stored.Body) > 0 {
 		// With GetBody the transport can repeat a request that reached nobody.
 		bare.GetBody = d.bodyAgain
-		bare.Body = d.body()
+		d.root = newWholeBody(stored.Body, http.NoBody)
+		bare.Body = d.root
 	}
 	if t := stored.TLS; t != nil {
 		bare.TLS = &tls.ConnectionState{
@@ -162,16 +166,47 @@ func (rec *recorder) result(ctx context.Context, err error) queue.Result {
 func (rec *recorder) failed(err error) queue.Result {
 	var handlerErr caddyhttp.HandlerError
 	if !errors.As(err, &handlerErr) || handlerErr.Err == nil {
-		return queue.Result{Err: err}
+		return queue.Result{Err: unquoted(err)}
 	}
-	// Its status is the route's own, not an answer of the application.
-	if handlerErr.Err.Error() == "" { // of the directive error
-		handlerErr.Err = fmt.Errorf("the delivery route ended with the error %d", handlerErr.StatusCode)
+	cause := unquoted(handlerErr.Err)
+	if cause.Error() == "" { // of the directive error
+		// The status is the route's own, not an answer of the application.
+		cause = fmt.Errorf("the delivery route ended with the error %d", handlerErr.StatusCode)
 	}
 	return queue.Result{
 		NoConnection: rec.status == 0 && notReached(handlerErr.Err),
-		Err:          handlerErr.Err,
+		Err:          cause,
 	}
+}
+
+// unquoted returns err without what there may be in it of an answer: an application may
+// send back what it got.
+//
+// Go quotes what it could not read, but a header field only since one of the versions 1.26.
+// The texts of HTTP/3 are without quotes, and the other side may write them.
+func unquoted(err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*http3.Error](err); ok && e.Remote {
+		return &http3.Error{Remote: true, ErrorCode: e.ErrorCode}
+	}
+	if e, ok := errors.AsType[*quic.ApplicationError](err); ok && e.Remote {
+		return &quic.ApplicationError{Remote: true, ErrorCode: e.ErrorCode}
+	}
+	if e, ok := errors.AsType[*quic.TransportError](err); ok && e.Remote {
+		return &quic.TransportError{Remote: true, ErrorCode: e.ErrorCode}
+	}
+	text, _, cut := strings.Cut(err.Error(), `"`)
+	for _, kind := range []string{"malformed MIME header", "http3: invalid response"} {
+		if before, _, ok := strings.Cut(text, kind); ok {
+			text, cut = before+kind, true
+		}
+	}
+	if !cut {
+		return err
+	}
+	return errors.New(strings.TrimRight(text, " :=["))
 }
 
 // panicked reports what a route that panicked came to. reverse_proxy does when

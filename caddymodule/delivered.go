@@ -23,6 +23,8 @@ type delivered struct {
 
 	unread bool // the answer: only its status counts
 
+	root *wholeBody // of the request, before the route made anything of it; nil if it is empty
+
 	mu   sync.Mutex
 	last read         // what was read of a body to send it whole
 	long *guardedBody // that was sent last

@@ -84,6 +84,7 @@ func (h *Handler) passThrough(in *inbox, w http.ResponseWriter, r *http.Request,
 	h.fill(m, in, r, v)
 	ctx, cancel := context.WithTimeout(r.Context(), time.Duration(h.AttemptTimeout))
 	defer cancel()
+	h.boundAnswer(w)
 	rec := caddyhttp.NewResponseRecorder(w, nil, nil)
 	d, err := h.newDelivery(ctx, rec, m, 1)
 	if err != nil {
@@ -118,9 +119,24 @@ func (h *Handler) passThrough(in *inbox, w http.ResponseWriter, r *http.Request,
 			zap.String("scheme", m.Scheme),
 			zap.Int("status", status),
 			zap.Duration("took", time.Since(begun)),
-			zap.NamedError("cause", err),
+			zap.NamedError("cause", unquoted(err)),
 		)
 	}
+}
+
+// lateness is how long after its attempt an answer may still be on its way to the sender: the
+// 504 begins then, and a packet of it that is lost is sent again after a second (RFC 6298).
+const lateness = 2 * time.Second
+
+// boundAnswer bounds how long the sender may take to read its answer. The end of the attempt
+// ends what comes from the application, but no write to a sender that reads nothing. The
+// server lifts the bound with the end of the request.
+func (h *Handler) boundAnswer(w http.ResponseWriter) {
+	bound := time.Duration(h.AttemptTimeout) + lateness
+	if h.server != nil && h.server.WriteTimeout > 0 { // which this takes the place of
+		bound = min(bound, time.Duration(h.server.WriteTimeout))
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(bound))
 }
 
 var errNoMemoryToPass = errors.New("the bodies being passed through take half of max_in_flight")

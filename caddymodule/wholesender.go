@@ -59,7 +59,7 @@ type wholeSender struct {
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (s wholeSender) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s wholeSender) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 	d, ok := r.Context().Value(deliveredKey{}).(*delivered)
 	if !ok {
 		return s.HTTPTransport.RoundTrip(r)
@@ -72,8 +72,16 @@ func (s wholeSender) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if !empty && r.ContentLength > 0 && r.ContentLength <= wholeLimit {
 		whole := *r
-		whole.Body, whole.GetBody = d.readWhole(r.Body, r.ContentLength).again(repeat)
+		rd := d.readWhole(r.Body, r.ContentLength)
+		whole.Body, whole.GetBody = rd.again(repeat)
 		r = &whole
+		defer func() {
+			if err != nil && rd.whole && d.root != nil {
+				// Go's transport would not have read it to find that nobody is there. It
+				// is for another proxy, of the route for errors.
+				d.root.Reset(d.root.data)
+			}
+		}()
 	} else if !empty {
 		body := d.guard(r.Body)
 		defer body.sent()
