@@ -24,7 +24,7 @@ import (
 // After an attempt without an answer none is trusted, and those that there are are
 // closed before the next attempt. In HTTP/2 that would go through the same one, which
 // may hang, and be given up only after a hundred attempts. Where something is always
-// under way, a [connection] that hangs is given up by itself.
+// under way, a [connection] that may hang is let go of by itself.
 type deliveryRoute struct {
 	caddyhttp.Handler
 	routes caddyhttp.RouteList

@@ -13,10 +13,6 @@ import (
 	"sync"
 )
 
-// silences is after how many attempts in a row without an answer an HTTP/2 connection
-// is closed.
-const silences = 5
-
 // connections are those of a transport that are open.
 type connections struct {
 	mu  sync.Mutex
@@ -59,20 +55,21 @@ func (c *connections) close() {
 	}
 }
 
-// A connection is one to the application. In HTTP/2 it is closed when it hangs: nothing
-// else would do it while there are answers in others, and it would get one attempt
-// after the other.
+// A connection is one to the application. In HTTP/2, where many attempts share one, it
+// may hang: that no answer came in it to an attempt, and none since that one began, is
+// the sign. Then the next attempt is the last in it, and it is closed when there is
+// nothing under way in it any more.
 //
-// It hangs if five attempts in a row got no answer in it in their time, each of which
-// began after the last answer that there was in it. So there was none for longer than
-// an attempt may take.
+// It is not closed before, so that nothing is broken off which would be answered, and
+// it does no harm to take it for one that hangs. A sender whose requests are passed
+// through can do that, if it does not wait for the answers.
 type connection struct {
 	net.Conn
 	of *connections
 
 	mu      sync.Mutex
 	answers int
-	silent  int // attempts since the last answer
+	silent  bool // to an attempt that began after the last answer
 }
 
 // Close implements [net.Conn].
@@ -83,10 +80,15 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// ownConnection returns the connection that conn is, or is secured in. It is nil for
-// those that are not tracked.
+// ownConnection returns the connection that conn is, or is secured in: twice, if it
+// leads through a proxy to which it is secured, too. It is nil for those that are not
+// tracked.
 func ownConnection(conn net.Conn) *connection {
-	if secure, ok := conn.(*tls.Conn); ok {
+	for {
+		secure, ok := conn.(*tls.Conn)
+		if !ok {
+			break
+		}
 		conn = secure.NetConn()
 	}
 	own, _ := conn.(*connection)
@@ -99,41 +101,32 @@ type use struct {
 	answers int // that there were when it began
 }
 
-func (c *connection) begin() *use {
+// begin says that an attempt sends its request over the connection. If it is to be the
+// last, its header says so to the transport, which does not send that in HTTP/2.
+func (c *connection) begin(header http.Header) *use {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.silent {
+		header.Set("Connection", "close")
+	}
 	return &use{c, c.answers}
 }
 
 // ended says that the attempt got an answer, or the error.
 func (u *use) ended(ctx context.Context, err error) {
+	u.of.mu.Lock()
+	defer u.of.mu.Unlock()
 	if err == nil {
-		u.answered()
-	} else if timedOut(ctx, err) && u.hangs() {
-		_ = u.of.Close()
+		u.of.answers++
+		u.of.silent = false
+	} else if gaveUp(ctx, err) && u.answers == u.of.answers {
+		u.of.silent = true
 	}
 }
 
-func (u *use) answered() {
-	u.of.mu.Lock()
-	defer u.of.mu.Unlock()
-	u.of.answers++
-	u.of.silent = 0
-}
-
-// hangs notes that there was no answer, and reports whether the connection hangs.
-func (u *use) hangs() bool {
-	u.of.mu.Lock()
-	defer u.of.mu.Unlock()
-	if u.answers == u.of.answers {
-		u.of.silent++
-	}
-	return u.of.silent >= silences
-}
-
-// timedOut reports whether an attempt had to end because of its time. One that the
-// application refused, or that was interrupted, says nothing of the connection.
-func timedOut(ctx context.Context, err error) bool {
+// gaveUp reports whether an attempt ended because nobody waited for the answer any
+// more. One that the application refused says nothing of the connection.
+func gaveUp(ctx context.Context, err error) bool {
 	timeout, ok := errors.AsType[net.Error](err)
-	return errors.Is(ctx.Err(), context.DeadlineExceeded) || ok && timeout.Timeout()
+	return ctx.Err() != nil || ok && timeout.Timeout()
 }

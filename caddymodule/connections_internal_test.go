@@ -4,6 +4,7 @@ package caddymodule
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -16,45 +17,63 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
-// A connection hangs after five attempts in a row whose time was up, all of which
-// began after its last answer. Attempts that ended for another reason say nothing.
-func TestConnectionHangsAfterSilencesInARow(t *testing.T) {
+// After an attempt that nobody waited for any more the next one is the last in a
+// connection, unless there was an answer since it began. Attempts that ended for
+// another reason say nothing.
+func TestConnectionTakesOneAttemptMoreAfterSilence(t *testing.T) {
 	t.Parallel()
 	opened := trackConnections(new(http.Transport))
 	near, far := net.Pipe()
 	defer far.Close()
 	conn := opened.add(near)
-	open := func() bool { return len(opened.all) == 1 }
-	timeout := os.ErrDeadlineExceeded
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	expect := func(what, want string) {
+		t.Helper()
+		header := make(http.Header)
+		conn.begin(header)
+		if got := header.Get("Connection"); got != want {
+			t.Errorf("after %s: Connection %q, want %q", what, got, want)
+		}
+	}
+	begin := func() *use { return conn.begin(make(http.Header)) }
 
-	var early []*use
-	for range silences {
-		early = append(early, conn.begin())
+	expect("nothing", "")
+	early := begin()
+	begin().ended(t.Context(), nil)
+	early.ended(t.Context(), os.ErrDeadlineExceeded)
+	expect("a silence during which there was an answer", "")
+	begin().ended(t.Context(), errors.New("the application resets the stream"))
+	begin().ended(t.Context(), context.Canceled)
+	expect("errors while somebody waits", "")
+	for what, ended := range map[string]func(*use){
+		"a timeout":            func(u *use) { u.ended(t.Context(), os.ErrDeadlineExceeded) },
+		"a sender that leaves": func(u *use) { u.ended(gone, context.Canceled) },
+	} {
+		ended(begin())
+		expect(what, "close")
+		begin().ended(t.Context(), errors.New("the application resets the stream"))
+		expect(what+" and an error", "close")
+		begin().ended(t.Context(), nil)
+		expect(what+" and an answer", "")
 	}
-	conn.begin().ended(t.Context(), nil)
-	for _, u := range early { // there was an answer while they waited
-		u.ended(t.Context(), timeout)
+	if len(opened.all) != 1 {
+		t.Error("it is closed")
 	}
-	for range silences - 1 {
-		conn.begin().ended(t.Context(), timeout)
-	}
-	for range 2 * silences {
-		conn.begin().ended(t.Context(), errors.New("the application resets the stream"))
-		conn.begin().ended(t.Context(), context.Canceled)
-	}
-	conn.begin().ended(t.Context(), nil)
-	for range silences - 1 {
-		conn.begin().ended(t.Context(), timeout)
-	}
-	if !open() {
-		t.Fatal("it is closed after fewer in a row")
-	}
-	conn.begin().ended(t.Context(), timeout)
-	if open() {
-		t.Error("it is open")
-	}
-	if _, err := near.Write(nil); err == nil {
-		t.Error("it can be written to")
+}
+
+// A connection that is secured twice, through a proxy to which it is secured, is ours.
+func TestConnectionThroughSecureProxyIsOurs(t *testing.T) {
+	t.Parallel()
+	near, far := net.Pipe()
+	defer far.Close()
+	conn := trackConnections(new(http.Transport)).add(near)
+	secured := net.Conn(conn)
+	for layers := range 3 {
+		if got := ownConnection(secured); got != conn {
+			t.Errorf("secured %d times: %v", layers, got)
+		}
+		secured = tls.Client(secured, new(tls.Config))
 	}
 }
 
@@ -66,7 +85,7 @@ func TestConnectionsOfHTTP3AreLeftAlone(t *testing.T) {
 	if !s.multiplexes(conn) {
 		t.Error("it is taken for one in which the request would still be written")
 	}
-	if s.use(conn) != nil {
+	if s.use(conn, make(http.Header)) != nil {
 		t.Error("it is one that may be closed")
 	}
 }

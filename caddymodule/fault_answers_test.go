@@ -78,7 +78,7 @@ func allAnswers() (all []answer) {
 
 // answering returns an application that gives the answers, and what sites have.
 func answering(t *testing.T, l *ledger.Ledger, answers []answer) (site string) {
-	const backoff = 200 * time.Millisecond
+	backoff := 2 * l.Backoff
 	app := newApplication(t)
 	byEndpoint, answered := make(map[string]answer), new(sync.Map)
 	for _, a := range answers {
@@ -100,14 +100,13 @@ func answering(t *testing.T, l *ledger.Ledger, answers []answer) (site string) {
 		<-app.got
 		said := byEndpoint[strings.Trim(path.Dir(r.URL.Path), "/")]
 		a := attemptOf(r)
-		a.Status = http.StatusNoContent
+		a.Status, a.Ended = http.StatusNoContent, time.Now()
 		if a.Number == 1 {
 			a.Status, a.RetryAfter = said.status, said.after.least
 			if said.after.value != nil {
-				w.Header().Set("Retry-After", said.after.value(time.Now()))
+				w.Header().Set("Retry-After", said.after.value(a.Ended))
 			}
 		}
-		a.Ended = time.Now()
 		if before, again := answered.LoadOrStore(keyOf(r), a.Ended); again {
 			most := backoff + 2*said.after.least + patience/2
 			l.Measured("seconds after "+said.endpoint(), a.Began.Sub(before.(time.Time)).Seconds(), most.Seconds())
@@ -208,6 +207,9 @@ func TestFaultAnswersIsNoticed(t *testing.T) {
 		for _, status := range []int{http.StatusBadRequest, http.StatusServiceUnavailable} {
 			t.Run(mutation+"/"+strconv.Itoa(status), func(t *testing.T) {
 				l := &ledger.Ledger{Backoff: 100 * time.Millisecond}
+				if mutation == ignoresBackoff {
+					l.Backoff = patience / 4 // which a slow disk is not to hide
+				}
 				var answers []answer
 				for _, after := range retryAfters[:2] {
 					answers = append(answers, answer{status, after})

@@ -12,6 +12,7 @@ import (
 	"runtime/metrics"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -118,12 +119,24 @@ func (b *bystander) finish(bound time.Duration) {
 
 // noteStalls writes into the ledger when this process stood still for so long that
 // an answer which the application gave may have come too late: that is a fault, if
-// none of the inbox.
-func noteStalls(t *testing.T, l *ledger.Ledger, long time.Duration) {
+// none of the inbox. It returns what returns for how long it stood still at most.
+func noteStalls(t *testing.T, l *ledger.Ledger, long time.Duration) (most func() time.Duration) {
+	return watchStalls(t, long/20, func(began, ended time.Time) {
+		if stood := ended.Sub(began); stood > long {
+			t.Logf("everything stood still for %v", stood)
+			l.Fault(began, ended)
+		}
+	})
+}
+
+// watchStalls wants to run so often, and calls each with when it ran and when it ran
+// next. It returns what returns for how long it had to wait at most, beyond that.
+func watchStalls(t *testing.T, often time.Duration, each func(began, ended time.Time)) (most func() time.Duration) {
+	var longest atomic.Int64
 	done := make(chan struct{})
 	var watcher sync.WaitGroup
 	watcher.Go(func() {
-		ticker := time.NewTicker(long / 20)
+		ticker := time.NewTicker(often)
 		defer ticker.Stop()
 		for last := time.Now(); ; last = time.Now() {
 			select {
@@ -131,13 +144,13 @@ func noteStalls(t *testing.T, l *ledger.Ledger, long time.Duration) {
 			case <-done:
 				return
 			}
-			if now := time.Now(); now.Sub(last) > long {
-				t.Logf("everything stood still for %v", now.Sub(last))
-				l.Fault(last, now)
-			}
+			now := time.Now()
+			longest.Store(max(longest.Load(), int64(now.Sub(last)-often)))
+			each(last, now)
 		}
 	})
 	t.Cleanup(func() { close(done); watcher.Wait() })
+	return func() time.Duration { return time.Duration(longest.Load()) }
 }
 
 // resources are what a process must not have ever more of.

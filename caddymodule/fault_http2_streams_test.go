@@ -3,9 +3,11 @@
 package caddymodule_test
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -39,18 +41,23 @@ type heldRequest struct {
 	q      *frameRequest
 }
 
-// endsWith makes the first connection end so when enough is under way in it.
+// endsWith makes the first connection end so when enough is under way in it: all of its
+// first streams, since the last one that is taken says so of those before it. Bodies
+// need not come to their ends in that order.
 func (r *framer) endsWith(e ending) {
-	var held []heldRequest
+	var held []heldRequest // in the order of their streams
+	over := false
 	r.answer = func(c *frameConn, stream uint32, q *frameRequest) {
 		if c.number > 1 {
 			_ = r.accepts(c, stream, q)
 			return
 		}
 		held = append(held, heldRequest{stream, q}) // of one connection only, which reads them in turn
-		if len(held) != underWay {
+		slices.SortFunc(held, func(a, b heldRequest) int { return cmp.Compare(a.stream, b.stream) })
+		if over || len(held) < underWay || held[underWay-1].stream != 2*underWay-1 {
 			return
 		}
+		over = true
 		last := uint32(0)
 		for n, h := range held[:e.taken] {
 			last = h.stream
@@ -75,11 +82,8 @@ func endMany(t *testing.T, l *ledger.Ledger, e ending, mutations ...string) (fai
 	t.Helper()
 	app := newFramer(t, l, frameFault{name: "demo", ends: patience / 2})
 	app.endsWith(e)
-	s := newServer(t)
-	site := app.site("concurrency 16")
-	if err := s.tryLoad(s.caddyfile(s.brokenBy(mutations...), site)); err != nil {
-		t.Fatal(err)
-	}
+	s := newLogged(t)
+	s.loadLogged("INFO", s.brokenBy(mutations...), app.site("concurrency 16"))
 	var senders sync.WaitGroup
 	for sender := range 16 {
 		senders.Go(func() {
@@ -95,6 +99,9 @@ func endMany(t *testing.T, l *ledger.Ledger, e ending, mutations ...string) (fai
 	s.settled("demo")
 	if app.opened.Load() < 2 {
 		t.Error("no connection ended")
+	}
+	for _, e := range s.entries("attempt failed") {
+		t.Logf("attempt %v failed: %v", e["attempt"], e["cause"])
 	}
 	return s.metric(`caddy_webhook_inbox_attempts_total{endpoint="demo",outcome="retried"}`)
 }

@@ -192,7 +192,7 @@ func breaksConnections(t *testing.T, l *ledger.Ledger, before string, mutations 
 	}
 	s := newServer(t)
 	s.mutations = mutations
-	s.load(retrySite("{\n"+before+"reverse_proxy "+app.addr+"\n}", "retry {\n backoff 100ms 100ms\n }"))
+	s.load(retrySite("{\n"+before+"reverse_proxy "+app.addr+"\n}", fmt.Sprintf("retry {\n backoff %[1]v %[1]v\n }", 2*l.Backoff)))
 	client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
 	defer client.CloseIdleConnections()
 	for _, body := range [][]byte{nil, []byte("small"), longBody} {
@@ -215,7 +215,7 @@ func TestFaultBrokenConnectionsShowWhatIsBroken(t *testing.T) {
 		expectBroken(t, l, ledger.End{}, ledger.Repetition)
 	})
 	t.Run(ignoresBackoff, func(t *testing.T) {
-		l := &ledger.Ledger{Backoff: 50 * time.Millisecond}
+		l := &ledger.Ledger{Backoff: patience / 4} // which a slow disk is not to hide
 		breaksConnections(t, l, "", ignoresBackoff)
 		expectBroken(t, l, ledger.End{}, ledger.Haste)
 	})

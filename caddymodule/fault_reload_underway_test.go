@@ -164,7 +164,7 @@ func TestFaultReloadClosesNoConnectionsWhileAnAttemptIsUnderWay(t *testing.T) {
 			defer end()
 			route := func(generation int) string {
 				site := openSite(fmt.Sprintf("header X-Generation %d\nreverse_proxy %s {\n%s\n}", generation, app.addr, transport))
-				return strings.Replace(site, "attempt_timeout 500ms", "attempt_timeout 1m", 1)
+				return strings.Replace(site, "attempt_timeout 10s", "attempt_timeout 1m", 1)
 			}
 			s := serve(t, route(1))
 			open := func() (n int) {

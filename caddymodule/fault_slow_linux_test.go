@@ -44,11 +44,13 @@ func slowDisk(t *testing.T, l *ledger.Ledger, mutations ...string) {
 	s.mutations = mutations
 	p := startCaddy(t, s, s.caddyfile("", aliveSite+retrySite(app.addr, quickly)))
 	disk := p.inject([]string{fmt.Sprintf("fdatasync:delay_enter=%d", slow.Microseconds())})
+	stood := watchStalls(t, 10*time.Millisecond, func(time.Time, time.Time) {})
 	answered := make(chan []time.Duration, 1)
 	go func() {
 		answered <- answersFor(t, l, s.addr, slowSenders, time.Duration(rounds(1, 60))*time.Second)
 	}()
 	took := p.measureUntil(l, "on a slow disk", slowSenders, answered)
+	stalled := stood()
 	eventually(t, "a sync is slow", func() bool { return disk.injected() > 0 })
 	slices.Sort(took)
 	t.Logf("of %d answers, the median took %v, 99 %% up to %v, and all up to %v",
@@ -60,8 +62,9 @@ func slowDisk(t *testing.T, l *ledger.Ledger, mutations ...string) {
 		}
 	}
 	l.Measured("answers before a sync", float64(early), 0)
-	// One by one, it would be eight seconds.
-	l.Measured("seconds until 99 % were answered", took[len(took)*99/100].Seconds(), (4*slow + slowdown*time.Second).Seconds())
+	// One by one, it would be eight seconds. Who waits while the machine stands still
+	// waits for that too, and that may be all of them.
+	l.Measured("seconds until 99 % were answered", took[len(took)*99/100].Seconds(), (4*slow + slowdown*time.Second + stalled).Seconds())
 	rest(t, s, "demo")
 }
 

@@ -104,7 +104,7 @@ func (h *Handler) passThrough(in *inbox, w http.ResponseWriter, r *http.Request,
 	}()
 	begun := time.Now()
 	status, err := answered(ctx, rec, h.chain.ServeHTTP(rec, d))
-	answeredWell = err == nil && rec.Status() >= 200
+	answeredWell = err == nil && rec.Status() >= 200 && ctx.Err() == nil // when the sender leaves, reverse_proxy answers 499
 	level, text := zap.DebugLevel, "webhook passed through"
 	if err != nil {
 		level, text = zap.ErrorLevel, "webhook not passed through"

@@ -20,16 +20,17 @@ func TestPassthroughWithoutAnswerIsAnError(t *testing.T) {
 	app.handle = func(_ http.ResponseWriter, r *http.Request, _ []byte) { <-r.Context().Done() }
 	for name, c := range map[string]struct {
 		deliver string
+		options string
 		status  int
 	}{
-		"it is down":               {"reverse_proxy " + freeAddr(t), http.StatusBadGateway},
-		"no handler answers":       {"header X-A b", http.StatusBadGateway},
-		"it takes too long":        {"reverse_proxy " + app.addr, http.StatusGatewayTimeout},
-		"the route has an error":   {"error 429", http.StatusTooManyRequests},
-		"the route is misdirected": {"@none path /none\n reverse_proxy @none " + app.addr, http.StatusBadGateway},
+		"it is down":               {"reverse_proxy " + freeAddr(t), "", http.StatusBadGateway},
+		"no handler answers":       {"header X-A b", "", http.StatusBadGateway},
+		"it takes too long":        {"reverse_proxy " + app.addr, "attempt_timeout 100ms", http.StatusGatewayTimeout},
+		"the route has an error":   {"error 429", "", http.StatusTooManyRequests},
+		"the route is misdirected": {"@none path /none\n reverse_proxy @none " + app.addr, "", http.StatusBadGateway},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serve(t, challengeSite(c.deliver, "attempt_timeout 100ms"))
+			s := serve(t, challengeSite(c.deliver, c.options))
 			s.expect(c.status, "POST", "/", githubHeader("1", challenge), challenge)
 			s.nothingQueued()
 		})

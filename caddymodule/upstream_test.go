@@ -168,7 +168,7 @@ func TestAnswersOfApplication(t *testing.T) {
 		}
 	}
 	app := newMisbehaving(t, all)
-	s := serve(t, openSite("reverse_proxy "+app.addr))
+	s := serve(t, impatient(openSite("reverse_proxy "+app.addr)))
 
 	for path := range all {
 		t.Run(path[1:], func(t *testing.T) {

@@ -110,7 +110,7 @@ func (s wholeSender) countRepeats(r *http.Request, d *delivered) (*http.Response
 	resp, err := s.HTTPTransport.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteHeaders: func() { written.Store(true) },
 		GotConn: func(got httptrace.GotConnInfo) {
-			last.Store(s.use(got.Conn))
+			last.Store(s.use(got.Conn, r.Header))
 			if !written.Swap(false) || d.repeats.Add(1) == 1 {
 				return
 			}
@@ -140,9 +140,9 @@ func (s wholeSender) multiplexes(conn net.Conn) bool {
 
 // use returns the use of a connection in which other requests may be under way too,
 // or nil.
-func (s wholeSender) use(conn net.Conn) *use {
+func (s wholeSender) use(conn net.Conn, header http.Header) *use {
 	if own := ownConnection(conn); own != nil && s.multiplexes(conn) {
-		return own.begin()
+		return own.begin(header)
 	}
 	return nil
 }
