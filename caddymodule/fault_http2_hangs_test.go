@@ -36,9 +36,8 @@ func (r *framer) hangsFirst() (hung, answered *atomic.Int64) {
 // an answer, and those that were under way with it, it takes no more than one.
 func TestFaultHTTP2ConnectionHangsBesideAnother(t *testing.T) {
 	const concurrency = 8
-	const timeout = 2 * rogueTimeout
 	l := new(ledger.Ledger)
-	noteStalls(t, l, timeout/4)
+	noteStalls(t, l, rogueTimeout/4)
 	app, well := newFramer(t, l, frameFault{name: "demo"}), newFramer(t, l, frameFault{name: "demo"})
 	hung, answered := app.hangsFirst()
 	slow := make(chan bool, 1000) // deliveries that are under way
@@ -46,7 +45,7 @@ func TestFaultHTTP2ConnectionHangsBesideAnother(t *testing.T) {
 		slow <- true
 		well.serves.Go(func() {
 			defer func() { <-slow }()
-			for end := time.Now().Add(300 * time.Millisecond); len(slow) < 2 && time.Now().Before(end); {
+			for end := time.Now().Add(200 * time.Millisecond); len(slow) < 2 && time.Now().Before(end); {
 				time.Sleep(time.Millisecond) // until there is another one
 			}
 			_ = well.accepts(c, stream, q)
@@ -67,7 +66,7 @@ func TestFaultHTTP2ConnectionHangsBesideAnother(t *testing.T) {
 				lb_policy round_robin
 			}
 		}
-	}`, timeout, concurrency, app.addr, well.addr))
+	}`, rogueTimeout, concurrency, app.addr, well.addr))
 	client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
 	defer client.CloseIdleConnections()
 	for i := 0; answered.Load() == 0 && hung.Load() < 100; i++ {
@@ -79,8 +78,8 @@ func TestFaultHTTP2ConnectionHangsBesideAnother(t *testing.T) {
 	report(t, l, ledger.End{})
 }
 
-// passthroughSite passes all requests through to the application.
-func (r *framer) passthroughSite() string {
+// passthroughSite passes all requests through to the application, which may take so long.
+func (r *framer) passthroughSite(mayTake time.Duration) string {
 	return fmt.Sprintf(`
 	webhook_inbox demo {
 		verify none
@@ -90,7 +89,7 @@ func (r *framer) passthroughSite() string {
 		deliver {
 			reverse_proxy h2c://%s
 		}
-	}`, 2*rogueTimeout, r.addr)
+	}`, mayTake, r.addr)
 }
 
 // A connection hangs, and requests that are passed through it get no answer. They do
@@ -98,7 +97,7 @@ func (r *framer) passthroughSite() string {
 func TestFaultHTTP2ConnectionHangsWithPassthrough(t *testing.T) {
 	app := newFramer(t, new(ledger.Ledger), frameFault{name: "demo"})
 	hung, _ := app.hangsFirst()
-	s := serve(t, app.passthroughSite())
+	s := serve(t, app.passthroughSite(rogueTimeout))
 	statuses := make(map[int]int)
 	for range 10 {
 		resp, _ := s.ask("POST", "/", nil, "x")
@@ -119,7 +118,7 @@ func TestPassthroughOfBrokenAnswerDoubtsConnections(t *testing.T) {
 		}
 		_ = c.header(stream, false, ":status", "200", "content-length", "100")
 	}
-	s := serve(t, app.passthroughSite())
+	s := serve(t, app.passthroughSite(rogueTimeout))
 	resp, err := s.trySend("POST", "/", nil, "x")
 	if err != nil {
 		t.Fatal(err)

@@ -4,7 +4,6 @@ package caddymodule_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -46,10 +45,9 @@ func (s *server) passed(body string) *leaver {
 	return l
 }
 
-// patientSite passes all requests through to the application, which may take its time.
-// With options of the transport that is over TLS.
-func (r *framer) patientSite(options string) string {
-	site := strings.Replace(r.passthroughSite(), fmt.Sprint(500*slowdown*time.Millisecond), patience.String(), 1)
+// securedSite is passthroughSite, over TLS if there are options of the transport.
+func (r *framer) securedSite(mayTake time.Duration, options string) string {
+	site := r.passthroughSite(mayTake)
 	if options == "" {
 		return site
 	}
@@ -67,7 +65,7 @@ func TestFaultHTTP2ConnectionHangsWhileSendersLeave(t *testing.T) {
 	app := newFramer(t, new(ledger.Ledger), frameFault{name: "demo"})
 	hung, _ := app.hangsFirst()
 	s := newLogged(t)
-	s.loadLogged("INFO", "", app.patientSite("")+"\nlog")
+	s.loadLogged("INFO", "", app.passthroughSite(patience)+"\nlog")
 	first := s.passed("x")
 	eventually(t, "it comes to the application", func() bool { return hung.Load() == 1 })
 	first.leave()
@@ -97,7 +95,7 @@ func hangWhileSendersOverlap(t *testing.T, options string) {
 	const few = 10 // when the inbox learns that a sender left, the next ones may have come
 	app := newFramer(t, new(ledger.Ledger), frameFault{name: "demo", secure: options != ""})
 	hung, answered := app.hangsFirst()
-	s := serve(t, app.patientSite(options))
+	s := serve(t, app.securedSite(patience, options))
 	var waiting []*leaver
 	for n := int64(1); n <= few && answered.Load() == 0; n++ {
 		waiting = append(waiting, s.passed("x"))
@@ -162,7 +160,7 @@ func (r *framer) hasOpen(number int64) (open bool) {
 func TestFaultHTTP2SilencesBreakNoOther(t *testing.T) {
 	app := newFramer(t, new(ledger.Ledger), frameFault{name: "demo"})
 	came, answer := app.holds("later")
-	s := serve(t, app.passthroughSite())
+	s := serve(t, app.passthroughSite(rogueTimeout))
 	var hanging []*leaver
 	for range 5 {
 		hanging = append(hanging, s.passed("hangs"))
@@ -170,7 +168,7 @@ func TestFaultHTTP2SilencesBreakNoOther(t *testing.T) {
 	for range hanging {
 		receive(t, came, "one that hangs")
 	}
-	time.Sleep(200 * slowdown * time.Millisecond) // so that it has as much more time
+	time.Sleep(rogueTimeout / 2) // so that it has as much more time
 	later := s.passed("later")
 	receive(t, came, "the later one")
 	for _, sender := range hanging {
@@ -208,7 +206,7 @@ func TestAttackHTTP2SendersThatLeave(t *testing.T) {
 }
 
 func leaveWhileAnotherWaits(t *testing.T, options string) {
-	const mayTake = 500 * slowdown * time.Millisecond
+	const mayTake = rogueTimeout
 	app := newFramer(t, new(ledger.Ledger), frameFault{name: "demo", secure: options != ""})
 	came := make(chan bool, 10000)
 	app.answer = func(c *frameConn, stream uint32, q *frameRequest) {
@@ -217,11 +215,11 @@ func leaveWhileAnotherWaits(t *testing.T, options string) {
 			return
 		}
 		app.serves.Go(func() {
-			time.Sleep(mayTake / 2)
+			time.Sleep(mayTake * 3 / 10)
 			_ = app.accepts(c, stream, q)
 		})
 	}
-	s := serve(t, strings.Replace(app.patientSite(options), patience.String(), mayTake.String(), 1))
+	s := serve(t, app.securedSite(mayTake, options))
 	var leaving sync.WaitGroup
 	var over atomic.Bool
 	leaving.Go(func() {

@@ -126,7 +126,7 @@ func (p *poisoned) poison(s *server, kinds []string, concurrency, maxAttempts in
 		}
 		eventually(p.t, "the poison did its worst", func() bool { return enough(sent) })
 	}
-	p.finish(2 * poisonTimeout) // one attempt that hangs, and who waited for it
+	p.finish(2*poisonTimeout + p.stalled()) // one attempt that hangs, and who waited for it
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
