@@ -30,43 +30,55 @@ const halfBody = "the first half, "
 
 func sendHalf(s *server, l *ledger.Ledger, id, secret string) *halfSent {
 	s.t.Helper()
-	var conn net.Conn
-	eventually(s.t, "a connection is made", func() bool {
-		var err error // Caddy resets who is in the queue of a listener that it closes
-		conn, err = net.Dial("tcp", s.addr)
+	l.Sent(id, []byte(halfBody+id))
+	h := &halfSent{s: s, ledger: l, id: id}
+	var status int
+	eventually(s.t, "the inbox reads the request", func() bool {
+		var err error // Caddy closes the connections of who is in the queue of a listener that it closes
+		status, err = h.begin(secret)
 		return err == nil
 	})
-	s.t.Cleanup(func() { conn.Close() })
-	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: a\r\nX-Webhook-Token: %s\r\nX-Webhook-Id: %s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n",
-		secret, id, len(halfBody)+len(id))
-	l.Sent(id, []byte(halfBody+id))
-	h := &halfSent{s, l, id, conn, bufio.NewReader(conn)}
-	if status := h.next(); status != http.StatusContinue { // which the inbox asks for when it reads the body
+	if status != http.StatusContinue { // which the inbox asks for when it reads the body
 		s.t.Fatalf("status %d, want 100", status)
 	}
-	fmt.Fprint(conn, halfBody)
+	fmt.Fprint(h.conn, halfBody)
 	return h
 }
 
+// begin sends the header, and returns the first answer.
+func (h *halfSent) begin(secret string) (status int, err error) {
+	conn, err := net.Dial("tcp", h.s.addr)
+	if err != nil {
+		return 0, err
+	}
+	h.s.t.Cleanup(func() { conn.Close() })
+	h.conn, h.answer = conn, bufio.NewReader(conn)
+	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: a\r\nX-Webhook-Token: %s\r\nX-Webhook-Id: %s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n",
+		secret, h.id, len(halfBody)+len(h.id))
+	return h.next()
+}
+
 // next returns the next answer.
-func (h *halfSent) next() (status int) {
-	h.s.t.Helper()
+func (h *halfSent) next() (status int, err error) {
 	if err := h.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		h.s.t.Fatal(err)
+		return 0, err
 	}
 	resp, err := http.ReadResponse(h.answer, nil)
 	if err != nil {
-		h.s.t.Fatal(err)
+		return 0, err
 	}
 	resp.Body.Close()
-	return resp.StatusCode
+	return resp.StatusCode, nil
 }
 
 // rest sends the rest, and returns the answer.
 func (h *halfSent) rest() int {
 	h.s.t.Helper()
 	fmt.Fprint(h.conn, h.id)
-	status := h.next()
+	status, err := h.next()
+	if err != nil {
+		h.s.t.Fatal(err)
+	}
 	h.ledger.Answered(h.id, status)
 	return status
 }
