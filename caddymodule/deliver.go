@@ -103,7 +103,7 @@ func (h *Handler) newDelivery(ctx context.Context, w http.ResponseWriter, m *que
 	if len(stored.Body) > 0 {
 		// With GetBody the transport can repeat a request that reached nobody.
 		bare.GetBody = d.bodyAgain
-		d.root = newWholeBody(stored.Body, http.NoBody)
+		d.root = d.body()
 		bare.Body = d.root
 	}
 	if t := stored.TLS; t != nil {

@@ -73,7 +73,7 @@ func (d *delivered) placeholder(name string) (any, bool) {
 }
 
 // body returns the message's body, to be read from its beginning.
-func (d *delivered) body() io.ReadCloser {
+func (d *delivered) body() *wholeBody {
 	return newWholeBody(d.message.Request.Body, http.NoBody)
 }
 

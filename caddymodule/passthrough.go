@@ -136,7 +136,7 @@ func (h *Handler) boundAnswer(w http.ResponseWriter) {
 	if h.server != nil && h.server.WriteTimeout > 0 { // which this takes the place of
 		bound = min(bound, time.Duration(h.server.WriteTimeout))
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(bound))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(bound)) // each of Caddy's servers can
 }
 
 var errNoMemoryToPass = errors.New("the bodies being passed through take half of max_in_flight")

@@ -13,32 +13,18 @@ import (
 // repeater is an application that answers in no way that can be read, with what it got.
 func repeater(t *testing.T, answer func(request string) string) (addr string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
+	return accept(t, func(conn net.Conn) {
+		defer conn.Close()
+		got := make([]byte, 0, 64<<10)
+		for !bytes.HasSuffix(got, []byte("s3cret-body")) {
+			n, err := conn.Read(got[len(got):cap(got)])
 			if err != nil {
-				return // closed
+				return
 			}
-			go func() {
-				defer conn.Close()
-				got := make([]byte, 0, 64<<10)
-				for !bytes.HasSuffix(got, []byte("s3cret-body")) {
-					n, err := conn.Read(got[len(got):cap(got)])
-					if err != nil {
-						return
-					}
-					got = got[:len(got)+n]
-				}
-				io.WriteString(conn, answer(string(got)))
-			}()
+			got = got[:len(got)+n]
 		}
-	}()
-	return l.Addr().String()
+		io.WriteString(conn, answer(string(got)))
+	})
 }
 
 // An application sends back what it got, where the answer should be or in it, and Go says in

@@ -178,6 +178,26 @@ func (s *server) trySend(method, uri string, header http.Header, body string) (*
 	return http.DefaultClient.Do(r)
 }
 
+// accept calls serve with each connection to the address.
+func accept(t *testing.T, serve func(net.Conn)) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return // closed
+			}
+			go serve(conn)
+		}
+	}()
+	return l.Addr().String()
+}
+
 // expect sends a request and checks the status of its answer.
 func (s *server) expect(status int, method, uri string, header http.Header, body string) *http.Response {
 	s.t.Helper()

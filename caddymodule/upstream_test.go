@@ -25,26 +25,12 @@ type misbehaving struct {
 
 func newMisbehaving(t *testing.T, answers map[string]func(net.Conn)) *misbehaving {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
 	m := &misbehaving{
-		addr:     l.Addr().String(),
 		answers:  answers,
 		attempts: make(chan string, 1000),
 		ended:    make(chan string, 1000),
 	}
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return // closed
-			}
-			go m.serve(conn)
-		}
-	}()
+	m.addr = accept(t, m.serve)
 	return m
 }
 

@@ -22,21 +22,8 @@ type listener struct {
 
 func newListener(t *testing.T) *listener {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	app := &listener{l.Addr().String(), make(chan string, 1000)}
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return // closed
-			}
-			go app.serve(conn)
-		}
-	}()
+	app := &listener{first: make(chan string, 1000)}
+	app.addr = accept(t, app.serve)
 	return app
 }
 
@@ -178,34 +165,21 @@ func TestBodyIsWholeOnSecondConnection(t *testing.T) {
 
 func bodyOnSecondConnection(t *testing.T, stored, set string, attempts int) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
 	got := make(chan string, 100)
-	go func() {
-		for {
-			conn, err := l.Accept()
+	addr := accept(t, func(conn net.Conn) {
+		defer conn.Close()
+		in := bufio.NewReader(conn)
+		for _, answer := range []string{"HTTP/1.1 204 No Content\r\n\r\n", ""} {
+			r, err := http.ReadRequest(in)
 			if err != nil {
-				return // closed
+				return
 			}
-			go func() {
-				defer conn.Close()
-				in := bufio.NewReader(conn)
-				for _, answer := range []string{"HTTP/1.1 204 No Content\r\n\r\n", ""} {
-					r, err := http.ReadRequest(in)
-					if err != nil {
-						return
-					}
-					body, _ := io.ReadAll(r.Body)
-					got <- r.Header.Get("Webhook-Inbox-Attempt") + " " + string(body)
-					io.WriteString(conn, answer)
-				}
-			}()
+			body, _ := io.ReadAll(r.Body)
+			got <- r.Header.Get("Webhook-Inbox-Attempt") + " " + string(body)
+			io.WriteString(conn, answer)
 		}
-	}()
-	route, want := "reverse_proxy "+l.Addr().String(), stored
+	})
+	route, want := "reverse_proxy "+addr, stored
 	if set != "" {
 		route, want = "request_body {\n set "+set+"\n }\n"+route, set
 	}

@@ -219,3 +219,16 @@ func TestWhatWasKeptForABusyTimeIsGivenBack(t *testing.T) {
 		t.Error("it is kept when the time is over")
 	}
 }
+
+// Somebody adds up the sizes while a dropped segment gives its file to the next one.
+func TestASegmentWithoutAFileHasNoSize(t *testing.T) {
+	t.Parallel()
+	b := begin(t, t.TempDir(), little())
+	b.fill(1, 1000)
+	b.Rotate()
+	b.fill(1, 1000)
+	b.segments[1].handOver()
+	if sizes := b.Sizes(); len(sizes) != 1 || sizes[2] == 0 {
+		t.Errorf("the sizes are %v, want that of segment 2", sizes)
+	}
+}
