@@ -190,6 +190,7 @@ func TestTerminatedProcessKeepsWhatIsUndelivered(t *testing.T) {
 		t.Errorf("SIGTERM took %v, want %v at most", took, endTime)
 	}
 
+	app.catchUp() // or an attempt of before would be answered by close
 	close(hang)
 	startProcess(t, s, site)
 	judge(t, l, s, "demo")
