@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/dgraph-io/badger/v4"
 	"go.uber.org/zap"
 )
 
@@ -39,7 +40,7 @@ func (q *Queue) prepareDir() error {
 // ourFiles are the names of the files of a queue, and what may be in an empty
 // directory.
 var ourFiles = []string{
-	"*.mem", "*.sst", "*.vlog", "DISCARD", "KEYREGISTRY", "LOCK", "MANIFEST", "*-REWRITE*",
+	"*.mem", "*.sst", "*.vlog", "DISCARD", "KEYREGISTRY", "LOCK", "MANIFEST", "MANIFEST-REWRITE", badger.KeyRegistryRewriteFileName,
 	"*.segment", "*.segment.unreadable", "*.segment.unread", ballastName, commitFileName, "lost+found",
 	"token.key*", // of the inbox, which issues tokens
 }

@@ -21,6 +21,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(crashChild) != "" {
 		os.Exit(runCrashChild())
 	}
+	if os.Getenv(visitChild) != "" {
+		os.Exit(runVisitChild())
+	}
 	goleak.VerifyTestMain(m)
 }
 
