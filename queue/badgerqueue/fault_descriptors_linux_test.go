@@ -228,3 +228,37 @@ func TestFaultTheLastFileIsTaken(t *testing.T) {
 		sameWait(t, q, accepted)
 	})
 }
+
+// A queue is opened with no file to spare, one, two, and so on. The process lives and
+// says why it cannot, until there are enough, and what was in the queue is there.
+func TestFaultTooFewFilesToOpenAQueue(t *testing.T) {
+	if !starving(t) {
+		return
+	}
+	for name, n := range map[string]int{"anew": 0, "with a table": 100} {
+		t.Run(name, func(t *testing.T) {
+			o := Options{Dir: t.TempDir(), tune: small, disk: endlessDisk{}}
+			q := openTest(t, o)
+			give(t, q, "here", n)
+			must(t, q.Close())
+			if n == 0 {
+				must(t, os.RemoveAll(o.Dir))
+			}
+			for files, err := 0, error(syscall.EMFILE); err != nil; files++ {
+				undo := limitFiles(t, files)
+				q, err = Open(o)
+				undo()
+				if err == nil && files < filesToOpen {
+					t.Errorf("it was opened with %d files", files)
+				}
+				if err != nil && (files > 2*filesToOpen || !errors.Is(err, syscall.EMFILE)) {
+					t.Fatalf("with %d files: %v", files, err)
+				}
+			}
+			if s := stats(t, q, "here"); s.Waiting != int64(n) {
+				t.Errorf("%d messages wait, want %d", s.Waiting, n)
+			}
+			must(t, q.Close())
+		})
+	}
+}

@@ -63,6 +63,9 @@ func open(o Options) (_ *Queue, err error) {
 	q.space.canOpen = q.spares.fill
 	q.writer = &tableWriter{q: q}
 	q.listen(&b)
+	if err := enoughFiles(o.Dir); err != nil {
+		return nil, err
+	}
 	if q.db, err = openDB(b); err != nil {
 		return nil, err
 	}

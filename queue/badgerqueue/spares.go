@@ -23,6 +23,27 @@ const rotates = "Flushing memtable"
 // then would wait for that. With none left, nothing is written instead.
 const spareFiles = 3
 
+// filesToOpen is how many files must be free to open a database, beside those of its
+// tables and logs: it needs about ten, and connections may take others meanwhile.
+const filesToOpen = 32
+
+// enoughFiles returns an error if a database could not be opened for want of files.
+// Badger itself ends the process if it cannot open the directory or DISCARD then.
+func enoughFiles(dir string) error {
+	names, err := filesOf(dir, ".mem", ".vlog", ".sst")
+	if err != nil {
+		return err
+	}
+	for range len(names) + filesToOpen {
+		f, err := os.Open(dir)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }() // all of them at the end, and nothing was done with it
+	}
+	return nil
+}
+
 // spares are files that are open for nothing.
 type spares struct {
 	name string // of what is opened
