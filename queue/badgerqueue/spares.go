@@ -4,6 +4,7 @@ package badgerqueue
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"syscall"
@@ -32,12 +33,13 @@ const filesToOpen = 32
 func enoughFiles(dir string) error {
 	names, err := filesOf(dir, ".mem", ".vlog", ".sst")
 	if err != nil {
-		return err
+		return fmt.Errorf("counting the files of the database: %w", err)
 	}
-	for range len(names) + filesToOpen {
+	needed := len(names) + filesToOpen
+	for range needed {
 		f, err := os.Open(dir)
 		if err != nil {
-			return err
+			return fmt.Errorf("opening the database needs room for %d open files (see ulimit -n): %w", needed, err)
 		}
 		defer func() { _ = f.Close() }() // all of them at the end, and nothing was done with it
 	}
