@@ -134,14 +134,15 @@ func (d directory) tampered(t *testing.T, call, how, more string) (sum tally) {
 		must(t, err)
 		copyFiles(t, d.name, dir)
 		v := visited(t, dir, call, fault)
-		switch {
-		case !v.tampered:
-			return sum
-		case v.elsewhere:
+		if v.elsewhere {
 			sum.elsewhere++
 			continue
-		case v.problem != "":
-			t.Errorf("%s: the process ended with %s", fault, v.problem)
+		}
+		if v.problem != "" || !v.tampered && !v.published {
+			t.Errorf("%s: tampered with: %v; published: %v; the process ended with %s", fault, v.tampered, v.published, v.problem)
+		}
+		if !v.tampered {
+			return sum
 		}
 		sum.tampered++
 		if v.endedByBadger {
