@@ -51,9 +51,15 @@ func TestAnEngineThatIsBrokenIsNotLinearizable(t *testing.T) {
 		for engine, open := range linearEngines() {
 			t.Run(name+"/"+engine, func(t *testing.T) {
 				t.Parallel()
-				if linearizable(t, useFromManySides(t, broken(open(t)), seeded(t))) {
-					t.Error("it passes for linearizable")
+				random := seeded(t)
+				// A fault shows only if a client comes by where it was. All but every
+				// history has such a one, and a machine that stands still has fewer.
+				for range 20 {
+					if !linearizable(t, useFromManySides(t, broken(open(t)), random)) {
+						return
+					}
 				}
+				t.Error("it passes for linearizable, twenty times")
 			})
 		}
 	}
@@ -206,7 +212,7 @@ func (c *client) note(in call, do func() (reply, error)) {
 // publish takes one of eight keys, which change as messages are settled for good.
 func (c *client) publish() {
 	c.mu.Lock()
-	name := string(rune('a' + c.random.IntN(8) + c.settled/2))
+	name := string(rune('a' + c.random.IntN(8) + c.settled))
 	c.mu.Unlock()
 	m := sender.Message("here")
 	m.Scheme = name
@@ -252,13 +258,13 @@ func (c *client) settle(d queue.Delivery, in call) {
 		return reply{}, err
 	}
 	switch c.random.IntN(6) {
-	case 0:
+	case 0, 1:
 		in.do = "ack"
 		c.note(in, func() (reply, error) { return done(d.Lease.Ack(time.Duration(c.random.IntN(2)) * time.Hour)) })
 		c.mu.Lock()
 		c.settled++
 		c.mu.Unlock()
-	case 1, 2, 3:
+	case 2, 3:
 		in.do = "nack"
 		c.note(in, func() (reply, error) { return done(d.Lease.Nack(0, h)) })
 	default:
