@@ -63,6 +63,7 @@ func TestFaultUnreadableNoticesWhatIsGivenUp(t *testing.T) {
 	for range 10 {
 		p.publish(q, 9000)
 	}
+	must(t, q.index.flush(t.Context())) // or only the journal has the last of them
 	dir := p.kill(q)
 	u := unreadable{past: p, disk: newWeakDisk(), dir: dir, whole: true, gaveUp: true}
 	u.disk.spoilMessage(t, dir, p.all[3].Message)
