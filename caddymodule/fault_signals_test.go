@@ -22,8 +22,8 @@ import (
 // read, and again, and again: whatever was in the queue before is there after, and
 // is delivered once the application takes it. A SIGTERM before Caddy has loaded its
 // configuration ends it like a kill. The moments are drawn from a little more than a
-// start takes; in the first round the signal comes at once, and one comes when Caddy
-// serves.
+// start takes; in the first round the signal comes at once, and in the second when the
+// configuration is loaded.
 func TestFaultSignalWhileStarting(t *testing.T) {
 	t.Parallel()
 	k := signalledWhileStarting(t, rounds(10, 200))
@@ -49,6 +49,7 @@ func signalledWhileStarting(t *testing.T, times int, mutations ...string) *killi
 		case 0:
 		case 1:
 			p.serves()
+			loaded(t, k.server) // the queue may open after the listener
 			start = time.Since(began)
 		default:
 			time.Sleep(upTo(random, start*6/5))
