@@ -63,6 +63,8 @@ func wantedAreThere(t testing.TB, q *Queue) {
 		return // it is closed, or broken
 	}
 	defer q.gate.leave()
+	q.keeper.cancel() // it may be moving some
+	<-q.keeper.ended
 	referred := make(map[uint32]int64)
 	_, err := q.eachBlob(context.Background(), func(_, current journal.Place) error {
 		referred[current.Segment] += int64(current.Length)
