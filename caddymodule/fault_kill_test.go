@@ -99,19 +99,20 @@ func (k *killings) measureRepetition() {
 // kill shows it, two kills do.
 func TestFaultKillShowsWhatIsBroken(t *testing.T) {
 	for _, c := range []struct {
-		mutation string
-		breaks   ledger.Invariant
+		mutation    string
+		application func(string, int) (int, time.Duration)
+		breaks      ledger.Invariant
 	}{
-		{answersBeforeCommit, ledger.Loss},
-		{ackBeforeAnswer, ledger.Loss},
-		{keyBeforeMessage, ledger.Loss},
-		{forgetsKeys, ledger.Sameness},
-		{acksLate, ledger.Growth},
+		{answersBeforeCommit, slowly, ledger.Loss},
+		{ackBeforeAnswer, tiredly, ledger.Loss},
+		{keyBeforeMessage, slowly, ledger.Loss},
+		{forgetsKeys, slowly, ledger.Sameness},
+		{acksLate, slowly, ledger.Growth},
 	} {
 		t.Run(c.mutation, func(t *testing.T) {
 			t.Parallel()
 			soonBroken(t, c.breaks, func(t *testing.T) *killings {
-				k := newKillings(t, slowly, c.mutation)
+				k := newKillings(t, c.application, c.mutation)
 				k.app.takesBack = true // what is under way at a kill is not delivered
 				for range 2 {
 					k.kill(func() {
@@ -131,10 +132,10 @@ func TestFaultKillShowsWhatIsBroken(t *testing.T) {
 }
 
 // soonBroken is expectBroken for what a fault shows only if it comes at the right
-// moment: it is done up to six times.
+// moment: it is done up to twelve times.
 func soonBroken(t *testing.T, breaks ledger.Invariant, do func(t *testing.T) *killings) {
 	t.Helper()
-	for n := range 6 {
+	for n := range 12 {
 		noticed := false
 		t.Run(fmt.Sprint("try ", n+1), func(t *testing.T) {
 			k := do(t)
@@ -152,6 +153,13 @@ func soonBroken(t *testing.T, breaks ledger.Invariant, do func(t *testing.T) *ki
 // a kill.
 func slowly(string, int) (int, time.Duration) {
 	time.Sleep(10 * time.Millisecond)
+	return http.StatusNoContent, 0
+}
+
+// tiredly is an application that takes so long that an ack before its answer is on
+// disk, which takes 20 ms, in the middle of an attempt.
+func tiredly(string, int) (int, time.Duration) {
+	time.Sleep(100 * time.Millisecond)
 	return http.StatusNoContent, 0
 }
 
