@@ -18,7 +18,7 @@ func ExampleDispatcher() {
 	defer cancel()
 
 	policy := queue.DefaultPolicy()
-	policy.Backoff.First = 10 * time.Millisecond
+	policy.Backoff.First = time.Second
 	target := queue.Target{
 		Policy: policy,
 		Route:  "reverse_proxy app:8080",
