@@ -128,6 +128,7 @@ func openDB(b badger.Options) (*badger.DB, error) {
 		// Badger has no error of its own for it, and systems differ in theirs.
 		return nil, fmt.Errorf("%w: %w", ErrLocked, err)
 	default:
+		awaitForked()
 		return nil, err
 	}
 }

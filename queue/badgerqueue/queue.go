@@ -195,7 +195,9 @@ func (q *Queue) seal() error {
 	return b.finish()
 }
 
+// closeDB lets go of the directory.
 func (q *Queue) closeDB() error {
+	defer awaitForked()
 	if err := q.db.Close(); err != nil {
 		return fmt.Errorf("closing the database: %w", err)
 	}
