@@ -86,7 +86,7 @@ func closeIdle(routes caddyhttp.RouteList, forGood bool) {
 				_ = transport.Cleanup()
 				transport.opened.close() // those in which HTTP/2 still tidies up, too
 			} else {
-				transport.Transport.CloseIdleConnections()
+				transport.closeIdle()
 			}
 		case *reverseproxy.HTTPTransport:
 			transport.Transport.CloseIdleConnections()

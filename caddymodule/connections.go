@@ -45,6 +45,13 @@ func (c *connections) add(conn net.Conn) *connection {
 	return own
 }
 
+// none reports whether no connection is open.
+func (c *connections) none() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.all) == 0
+}
+
 // close closes the connections that are open.
 func (c *connections) close() {
 	c.mu.Lock()

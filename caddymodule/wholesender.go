@@ -12,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -127,6 +128,22 @@ func (s wholeSender) countRepeats(r *http.Request, d *delivered) (*http.Response
 		err = errRepeated
 	}
 	return resp, err
+}
+
+// closeIdle closes all connections, when nothing is under way in them.
+//
+// HTTP/2 tidies up after an attempt that has ended, and there is nothing that tells
+// when it is done. It is a matter of microseconds, and of a processor; one that cannot
+// is left open, and the next attempt is its last.
+func (s wholeSender) closeIdle() {
+	s.Transport.CloseIdleConnections()
+	for range 20 {
+		if s.opened.none() {
+			return
+		}
+		time.Sleep(time.Millisecond)
+		s.Transport.CloseIdleConnections()
+	}
 }
 
 // multiplexes reports whether the connection speaks HTTP/2 or HTTP/3. One of HTTP/3
