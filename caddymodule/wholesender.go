@@ -133,8 +133,8 @@ func (s wholeSender) countRepeats(r *http.Request, d *delivered) (*http.Response
 // closeIdle closes all connections, when nothing is under way in them.
 //
 // HTTP/2 tidies up after an attempt that has ended, and there is nothing that tells
-// when it is done. It is a matter of microseconds, and of a processor; one that cannot
-// is left open, and the next attempt is its last.
+// when it is done. It is a matter of microseconds, and of a processor. Where it takes
+// longer the connection is left open; see [connection].
 func (s wholeSender) closeIdle() {
 	s.Transport.CloseIdleConnections()
 	for range 20 {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,6 +35,31 @@ func TestACloseLeavesTheDirectoryToOthers(t *testing.T) {
 	execs(t, child)
 	syscall.ForkLock.Unlock()
 	must(t, <-reopened)
+}
+
+// So it is when the database could not be opened.
+func TestAFailedOpenLeavesTheDirectoryToOthers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, badger.ManifestFilename), []byte("none of Badger's"), 0o600))
+	syscall.ForkLock.Lock() // as long as a child is being forked
+	failed := make(chan error, 1)
+	go func() {
+		_, err := openDB(badger.DefaultOptions(dir).WithLogger(nil))
+		failed <- err
+	}()
+	var err error
+	select {
+	case err = <-failed:
+		t.Error("it does not wait for the child")
+		syscall.ForkLock.Unlock()
+	case <-time.After(300 * time.Millisecond):
+		syscall.ForkLock.Unlock()
+		err = <-failed
+	}
+	if err == nil || errors.Is(err, ErrLocked) {
+		t.Errorf("opening: %v", err)
+	}
 }
 
 // inherit copies what this process has open of dir, as fork does for a child.
